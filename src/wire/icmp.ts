@@ -1,0 +1,54 @@
+import type { Ip } from '../net/ip.ts';
+import { uint16 } from './ip-packet.ts';
+
+const PROTOCOL_ICMP = 1;
+const TYPE_UNREACHABLE = 3;
+/** Bytes of the offending packet that are quoted: its header and 8 bytes (RFC 792). */
+const QUOTED_PAYLOAD = 8;
+const TTL = 64;
+
+/**
+ * The ICMP "net unreachable" (type 3 code 0) that answers an IPv4 packet, as a whole IPv4 packet from `source`:
+ *
+ *     | IPv4 header (20) | type 3 | code 0 | checksum | unused (4) | offending header | 8 bytes of its payload |
+ *
+ * `undefined` where RFC 1122 3.2.2 forbids an answer: about ICMP errors (here, as in flannel, about any ICMP), about
+ * fragments but the first, to or from multicast and broadcast, to the unspecified address.
+ *
+ * @param offending a packet that parseIpPacket has accepted as IPv4
+ */
+export function netUnreachable(offending: Uint8Array, source: Ip): Uint8Array | undefined {
+  if (offending[9] === PROTOCOL_ICMP || (uint16(offending, 6) & 0x1fff) !== 0) return undefined;
+  const firstSourceByte = offending[12] ?? 0;
+  const firstDestinationByte = offending[16] ?? 0;
+  if (firstSourceByte === 0 || firstSourceByte >= 224 || firstDestinationByte >= 224) return undefined;
+
+  const headerLength = ((offending[0] ?? 0) & 0x0f) * 4;
+  const quoted = offending.subarray(0, Math.min(offending.length, headerLength + QUOTED_PAYLOAD));
+  const packet = new Uint8Array(20 + 8 + quoted.length);
+  packet[0] = 0x45;
+  packet[1] = 0xc0; // precedence "internetwork control": RFC 1812 4.3.2.5
+  putUint16(packet, 2, packet.length);
+  packet[8] = TTL;
+  packet[9] = PROTOCOL_ICMP;
+  packet.set(source.toBytes(), 12);
+  packet.set(offending.subarray(12, 16), 16);
+  putUint16(packet, 10, internetChecksum(packet.subarray(0, 20)));
+  packet[20] = TYPE_UNREACHABLE;
+  packet.set(quoted, 28);
+  putUint16(packet, 22, internetChecksum(packet.subarray(20)));
+  return packet;
+}
+
+/** RFC 1071: the ones' complement of the ones' complement sum of 16-bit words; an odd last byte is padded with zero. */
+export function internetChecksum(bytes: Uint8Array): number {
+  let sum = 0;
+  for (let offset = 0; offset < bytes.length; offset += 2) sum += uint16(bytes, offset);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return ~sum & 0xffff;
+}
+
+function putUint16(bytes: Uint8Array, offset: number, value: number): void {
+  bytes[offset] = value >>> 8;
+  bytes[offset + 1] = value & 0xff;
+}
