@@ -1,0 +1,85 @@
+# Corduroy. `make` alone lists what there is.
+# Everything needed is set up on the way: Debian packages (as root), node modules, the build.
+
+NODE_MIN := 20.19
+CHECK_NODE := const v = (s) => s.split(".").map(Number), [a, b] = v(process.versions.node), [c, d] = v("$(NODE_MIN)"); process.exit(a > c || (a === c && b >= d) ? 0 : 1)
+# command:package, for what a build, the demo and the tests run
+TOOLS := etcd:etcd-server etcdctl:etcd-client ip:iproute2 nft:nftables iptables:iptables ping:iputils-ping \
+         iperf3:iperf3 nsenter:util-linux cc:gcc
+HEADERS := /usr/include/stdio.h:libc6-dev /usr/include/linux/if_tun.h:linux-libc-dev
+
+CC      ?= cc
+CFLAGS  ?= -O2
+VERSION  = $(shell node -p 'require("./package.json").version')
+SOURCES := $(shell find src -name '*.ts')
+NATIVE  := $(wildcard src/datapath/native/*.c src/datapath/native/*.h)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup packages build check demo test test-unit coverage bench clean root
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: packages node_modules/.package-lock.json ## install what is missing: Debian packages (as root), node modules
+
+packages:
+	@node -e '$(CHECK_NODE)' || { echo "Node.js $(NODE_MIN) or newer is missing: install it from nodejs.org or your distribution" >&2; exit 1; }
+	@missing=""; \
+	for tool in $(TOOLS); do PATH="$$PATH:/usr/sbin:/sbin" command -v "$${tool%%:*}" >/dev/null || missing="$$missing $${tool#*:}"; done; \
+	for header in $(HEADERS); do [ -e "$${header%%:*}" ] || missing="$$missing $${header#*:}"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then echo "missing, under these names in Debian:$$missing; install them and run make again" >&2; exit 1; fi; \
+	if [ "$$(id -u)" != 0 ]; then echo "missing:$$missing. Run: sudo apt-get install --no-install-recommends$$missing" >&2; exit 1; fi; \
+	echo "installing from Debian:$$missing"; \
+	policy=/usr/sbin/policy-rc.d; \
+	if [ ! -e $$policy ]; then \
+	  trap 'rm -f '$$policy EXIT; \
+	  printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; \
+	fi; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	{ apt-get install -y -q --no-install-recommends $$missing || \
+	  { apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; }; } >apt.log 2>&1 \
+	  && rm -f apt.log || { cat apt.log >&2; rm -f apt.log; exit 1; }
+
+# No dependency needs its install scripts.
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+build: setup dist/corduroy.js dist/corduroy-datapath ## compile to dist/
+
+dist/corduroy.js: $(SOURCES) tsconfig.json tsconfig.build.json package.json node_modules/.package-lock.json
+	@find dist -mindepth 1 ! -name corduroy-datapath -delete 2>/dev/null || true
+	node_modules/.bin/tsc -p tsconfig.build.json
+	chmod 755 dist/corduroy.js dist/corduroyd.js
+	@touch $@
+
+dist/corduroy-datapath: $(NATIVE) package.json
+	@mkdir -p dist
+	$(CC) -std=c11 $(CFLAGS) -Wall -Wextra -Werror -DCORDUROY_VERSION='"$(VERSION)"' -o $@ $(filter %.c,$(NATIVE))
+
+check: setup ## types, lint, format, import rules
+	node_modules/.bin/tsc -p tsconfig.json
+	node_modules/.bin/biome check .
+	node_modules/.bin/depcruise --log-level error src
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "this needs root, for network namespaces and TUN devices. Run: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
+
+demo: root build ## three hosts on this machine, from nothing to ping and back (KEEP=1 leaves them up)
+	@KEEP=$(KEEP) examples/demo/demo.sh
+
+test: root build check ## everything: types, lint, unit, contract and whole-program tests
+	node_modules/.bin/vitest run
+
+test-unit: build ## only the tests that need no root
+	node_modules/.bin/vitest run --project unit
+
+coverage: root build ## the tests, with coverage in coverage/
+	node_modules/.bin/vitest run --coverage
+
+bench: root build ## memory and start-up time of the daemon
+	@node test/bench/daemon.mjs
+
+clean: ## remove what the build made
+	rm -rf dist coverage node_modules

@@ -1,0 +1,69 @@
+import type { Document, Problem } from '../../config/network-config.ts';
+import type { Route } from '../../datapath/datapath.ts';
+import type { Ip } from '../../net/ip.ts';
+import type { Backend, BackendContext, BackendInput, BackendKind, BackendState } from '../backend.ts';
+
+/** Flannel's default. */
+const DEFAULT_PORT = 8285;
+/** IPv4 header and UDP header: the packet itself is the payload. */
+const OVERHEAD = 28;
+
+interface UdpOptions {
+  readonly port: number;
+  readonly strictSource: boolean;
+}
+
+/** Packets travel as the payload of UDP datagrams, moved by a data plane process between a TUN device and a socket. */
+export const udp: BackendKind = {
+  type: 'udp',
+  families: [4],
+  check: (options: Document) => {
+    const problems: Problem[] = [];
+    const port = options.integer('Port', problems, 1, 65_535) ?? DEFAULT_PORT;
+    const strictSource = options.boolean('StrictSource', problems) ?? true;
+    const factory = (context: BackendContext) => openUdp({ port, strictSource }, context);
+    return {
+      value: problems.length === 0 ? factory : undefined,
+      problems,
+      unknownKeys: options.keysBut(['Type', 'Port', 'StrictSource']),
+    };
+  },
+};
+
+function openUdp({ port, strictSource }: UdpOptions, { iface, tun }: BackendContext): Backend {
+  const mtu = iface.mtu - OVERHEAD;
+  const desired = ({ ranges, subnets, peers }: BackendInput): BackendState => ({
+    host: {
+      links: [{ name: tun, kind: 'tun', mtu, addresses: subnets.map(hostAddress) }],
+      routes: ranges.map(({ network }) => ({ type: 'unicast', prefix: network, device: tun })),
+      sysctls: [
+        { path: `net/ipv4/conf/${tun}/forwarding`, value: '1' },
+        // The engine answers for unreachable peers with this host's own address, see docs/decisions.md.
+        { path: `net/ipv4/conf/${tun}/accept_local`, value: '1' },
+        // Else the kernel sends router solicitations into the tunnel.
+        { path: `net/ipv6/conf/${tun}/disable_ipv6`, value: '1', optional: true },
+      ],
+    },
+    datapath: {
+      config: {
+        tunName: tun,
+        mtu,
+        listen: { address: iface.address, port },
+        icmpSources: subnets.map(({ address }) => address),
+        strictSource,
+      },
+      local: subnets,
+      // As in flannel, every lease is a route, whatever its BackendType.
+      routes: peers.flatMap(({ subnets: theirs, attributes }): Route[] => {
+        const address = attributes.publicIp;
+        return address === undefined ? [] : theirs.map((prefix) => ({ prefix, peer: { address, port } }));
+      }),
+    },
+  });
+  return { mtu, attributes: { publicIp: iface.publicIp, publicIpv6: undefined }, desired };
+}
+
+/** The subnet's first address, as a host address: flannel's convention for tunnel devices. */
+function hostAddress({ address }: { readonly address: Ip }) {
+  return { ip: address, length: address.family === 4 ? 32 : 128 };
+}

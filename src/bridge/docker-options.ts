@@ -1,0 +1,31 @@
+import { parseEnv } from './subnet-env.ts';
+
+export interface DockerOptionsForm {
+  /** One variable an option: DOCKER_OPT_BIP and so on. */
+  readonly individual: boolean;
+  /** All options in one variable. */
+  readonly combined: boolean;
+  /** Name of that variable. */
+  readonly key: string;
+  /** Leave out --ip-masq. */
+  readonly omitIpMasq: boolean;
+}
+
+/**
+ * What flannel's mk-docker-opts makes of a subnet.env, byte for byte: options for dockerd as variables for an
+ * EnvironmentFile. Docker masquerades exactly when the overlay does not.
+ */
+export function dockerOptions(subnetEnv: string, form: DockerOptionsForm): string {
+  const variables = parseEnv(subnetEnv);
+  const subnet = variables.get('FLANNEL_SUBNET');
+  const ipMasq = variables.get('FLANNEL_IPMASQ');
+  const mtu = variables.get('FLANNEL_MTU');
+  const options: [string, string][] = [];
+  if (subnet) options.push(['BIP', `--bip=${subnet}`]);
+  if (ipMasq && !form.omitIpMasq)
+    options.push(['IPMASQ', `--ip-masq=${ipMasq === 'true' ? 'false' : 'true'}`]);
+  if (mtu) options.push(['MTU', `--mtu=${mtu}`]);
+  const individual = options.map(([name, option]) => `DOCKER_OPT_${name}="${option}"\n`).join('');
+  const combined = `${form.key}="${options.map(([, option]) => ` ${option}`).join('')}"\n`;
+  return (form.individual ? individual : '') + (form.combined ? combined : '');
+}

@@ -1,0 +1,47 @@
+import type { Command } from 'commander';
+import { addFlags, givenFlags } from '../config/command-line.ts';
+import { etcdAccess, etcdPrefix } from '../config/etcd.ts';
+import { DAEMON_FLAGS, ETCD_FLAGS } from '../config/flags.ts';
+import { type Options, resolveOptions } from '../config/options.ts';
+import { openEtcdStore } from '../store/etcd/etcd-store.ts';
+import type { Store } from '../store/store.ts';
+
+/** Exit codes of every command; `corduroy --help` lists them. */
+export const EXIT = { ok: 0, unhealthy: 1, usage: 2, noDaemon: 3, timeout: 4 } as const;
+
+export function withDaemonFlags(command: Command): Command {
+  return addFlags(command, DAEMON_FLAGS);
+}
+
+export function withEtcdFlags(command: Command): Command {
+  return addFlags(command, [...ETCD_FLAGS, ...DAEMON_FLAGS]);
+}
+
+/** The settings a daemon started in this environment would have, as far as the command's flags do not say otherwise. */
+export function optionsOf(command: Command): Options {
+  const options = resolveOptions(givenFlags(command), process.env);
+  for (const warning of options.warnings) process.stderr.write(`corduroy: ${warning}\n`);
+  return options;
+}
+
+/** Runs one task with a store, and closes it whatever happens. */
+export async function withStore<T>(
+  command: Command,
+  task: (store: Store, prefix: string) => Promise<T>,
+): Promise<T> {
+  const { flags } = optionsOf(command);
+  const store = openEtcdStore(etcdAccess(flags));
+  try {
+    return await task(store, etcdPrefix(flags));
+  } finally {
+    await store.close();
+  }
+}
+
+export function print(text: string): void {
+  process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
+}
+
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, undefined, 2));
+}

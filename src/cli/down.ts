@@ -1,0 +1,36 @@
+import { Command } from 'commander';
+import { tearDown } from '../daemon/teardown.ts';
+import { optionsOf, print, printJson, withDaemonFlags } from './context.ts';
+
+export function downCommand(): Command {
+  const command = new Command('down')
+    .description('stop the daemon and the data plane, and remove everything Corduroy made on this host')
+    .option(
+      '--release',
+      'give the lease back to etcd: the other hosts drop their routes at once, the subnet may go to another host',
+    )
+    .option('--json', 'print what was removed as JSON')
+    .addHelpText(
+      'after',
+      `
+Removes the devices, routes, firewall rules, sockets and subnet.env of this daemon (or --instance), and nothing else.
+Files written by corduroy docker-opts stay. Without --release the lease stays in etcd until it expires, so that this
+host gets the same subnet when it comes back.
+
+Examples:
+  corduroy down
+  corduroy down --release
+`,
+    )
+    .action(async (settings: { release?: true; json?: true }) => {
+      const removed = await tearDown(optionsOf(command), settings.release === true);
+      if (settings.json) printJson({ schema: 1, removed });
+      else
+        print(
+          removed.length === 0
+            ? 'there was nothing to remove'
+            : removed.map((line) => `removed: ${line}`).join('\n'),
+        );
+    });
+  return withDaemonFlags(command);
+}

@@ -1,0 +1,104 @@
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { RUN_FILES } from '../config/names.ts';
+import { daemonRequest } from '../daemon/control-client.ts';
+import type { PeerStatus, StatusDocument } from '../daemon/status.ts';
+import { EXIT, optionsOf, print, printJson, withDaemonFlags } from './context.ts';
+import { bad, bytes, dim, duration, good, table } from './format.ts';
+
+export function statusCommand(): Command {
+  const command = new Command('status')
+    .description('show lease, engine, peers and health of the daemon on this host')
+    .option('--json', 'print the status document')
+    .addHelpText(
+      'after',
+      `
+Exit code: 0 all is well, 1 something is wrong (see the health lines), 3 the daemon does not answer.
+
+Examples:
+  corduroy status
+  corduroy status --json | jq -r '.peers[].publicIp'
+`,
+    )
+    .action(async (settings: { json?: true }) => {
+      const status = await readStatus(command);
+      if (settings.json) printJson(status);
+      else print(formatStatus(status));
+      if (status.problems.length > 0) process.exitCode = EXIT.unhealthy;
+    });
+  return withDaemonFlags(command);
+}
+
+export async function readStatus(command: Command): Promise<StatusDocument> {
+  const { runDir } = optionsOf(command);
+  return (await daemonRequest(join(runDir, RUN_FILES.daemonSocket), 'GET', '/v1/status')) as StatusDocument;
+}
+
+function formatStatus(status: StatusDocument): string {
+  const { lease, engine, interface: iface, problems } = status;
+  const facts: [string, string][] = [
+    ['lease', lease ? `${lease.subnets.join(' ')}, ${formatExpiry(lease.expiresIn)}` : 'none'],
+    [
+      'network',
+      status.network ? `${status.network.networks.join(' ')}, backend ${status.network.backend}` : 'unknown',
+    ],
+    [
+      'etcd',
+      `${status.etcd.endpoints.join(',')}, prefix ${status.etcd.prefix}, ${status.etcd.connected ? 'connected' : 'not connected'}`,
+    ],
+    [
+      'interface',
+      iface ? `${iface.name} (${formatAddresses(iface)}, MTU ${iface.mtu}): ${iface.why}` : 'not chosen yet',
+    ],
+    [
+      'engine',
+      engine
+        ? `${engine.name} ${engine.build} (pid ${engine.pid}), MTU ${status.mtu}, routes: ${engine.routes}`
+        : 'not running',
+    ],
+    ['drops', engine ? formatDrops(engine.drops) : 'unknown'],
+    ['subnet.env', status.subnetFile],
+    ...(status.bridge ? [['bridge', status.bridge] as [string, string]] : []),
+    ['daemon', `corduroyd ${status.version} (pid ${status.pid}), since ${status.startedAt}`],
+  ];
+  const ignored = status.ignoredLeases.map(({ key, reason }) => `ignored: ${key}: ${reason}`);
+  const health =
+    problems.length === 0
+      ? [good('# Health: all is well')]
+      : ['# Health:', ...problems.map((text) => bad(`# - ${text}`))];
+  const width = Math.max(...facts.map(([name]) => name.length));
+  return [
+    ...facts.map(([name, text]) => `${dim(name.padEnd(width))}  ${text}`),
+    '',
+    formatPeers(status.peers),
+    ...(ignored.length > 0 ? ['', ...ignored] : []),
+    '',
+    ...health,
+  ].join('\n');
+}
+
+function formatPeers(peers: readonly PeerStatus[]): string {
+  if (peers.length === 0) return 'no peers';
+  const rows = peers.map((peer) => [
+    peer.publicIp,
+    peer.subnets.join(' '),
+    peer.backend,
+    `${peer.sentPackets} packets, ${bytes(peer.sentBytes)}`,
+    `${peer.receivedPackets} packets, ${bytes(peer.receivedBytes)}`,
+  ]);
+  return table([['PEER', 'SUBNET', 'BACKEND', 'SENT', 'RECEIVED'], ...rows]);
+}
+
+function formatAddresses({ address, publicIp }: NonNullable<StatusDocument['interface']>): string {
+  return address === publicIp ? address : `${address}, published as ${publicIp}`;
+}
+
+function formatExpiry(seconds: number | undefined): string {
+  if (seconds === undefined) return 'reserved, never expires';
+  return seconds > 0 ? `expires in ${duration(seconds)}` : `expired ${duration(-seconds)} ago`;
+}
+
+function formatDrops(drops: Readonly<Record<string, number>>): string {
+  const entries = Object.entries(drops);
+  return entries.length === 0 ? 'none' : entries.map(([reason, count]) => `${reason} ${count}`).join(', ');
+}

@@ -1,0 +1,39 @@
+/** Everything a Corduroy daemon puts on a host bears one of these names, so that it can be found again and removed. */
+export interface Names {
+  readonly tun: string;
+  /** The alias (IFLA_IFALIAS) of every link Corduroy made: only links that bear it are ever changed or deleted. */
+  readonly linkMark: string;
+  readonly nftTable: string;
+  readonly iptablesChain: string;
+  readonly runDir: string;
+  readonly configFile: string;
+  readonly subnetFile: string;
+}
+
+/** Linux allows 15 characters for a link's name; `cdy-` and a suffix of its own have to fit beside the instance. */
+export const INSTANCE_NAME = /^[a-z0-9]{1,10}$/;
+
+export function namesFor(instance: string): Names {
+  const suffix = instance === '' ? '' : `-${instance}`;
+  return {
+    tun: instance === '' ? 'corduroy0' : `cdy${suffix}`,
+    linkMark: `corduroy${suffix}`,
+    nftTable: `corduroy${suffix}`,
+    iptablesChain: `CORDUROY${suffix.toUpperCase()}-FORWARD`,
+    runDir: `/run/corduroy${suffix}`,
+    configFile: `/etc/corduroy/corduroyd${suffix}.json`,
+    subnetFile: `/run/flannel/subnet${suffix}.env`,
+  };
+}
+
+/** Files in the run-dir. */
+export const RUN_FILES = {
+  daemonSocket: 'corduroyd.sock',
+  datapathSocket: 'datapath.sock',
+  datapathLog: 'datapath.log',
+  /** What the daemon has put on this host: `corduroy down` works from it when the daemon is gone. */
+  state: 'state.json',
+} as const;
+
+/** Route protocol number of every route Corduroy adds (free in iproute2's rt_protos). */
+export const ROUTE_PROTOCOL = 67;

@@ -1,0 +1,271 @@
+import { CorduroyError, messageOf } from '../errors.ts';
+import { ADDRESS_BITS, Ip } from '../net/ip.ts';
+import { Prefix } from '../net/prefix.ts';
+
+/** The document under `{prefix}/config`: flannel's, key for key. */
+export interface NetworkConfig {
+  /** One entry a family in use, IPv4 first; never empty. */
+  readonly ranges: readonly SubnetRange[];
+  readonly backend: BackendConfig;
+}
+
+/** The addresses of one family, and how they are cut into subnets. */
+export interface SubnetRange {
+  readonly network: Prefix;
+  /** Addresses of the first and the last subnet that may be leased. */
+  readonly subnetMin: Ip;
+  readonly subnetMax: Ip;
+  /** Prefix length of each subnet. */
+  readonly subnetLen: number;
+}
+
+export interface BackendConfig {
+  /** Lower case. `udp` where the document names none, as in flannel. */
+  readonly type: string;
+  /** Everything under "Backend" but Type, as it stands there; the backend checks it. */
+  readonly options: Document;
+}
+
+/** A rule that a document breaks. */
+export interface Problem {
+  /** Spelt as flannel spells it, with its path: `SubnetLen`, `Backend.Port`. */
+  readonly key: string;
+  /** As it stands in the document; `undefined` when it is missing. */
+  readonly value: unknown;
+  readonly rule: string;
+}
+
+export interface Checked<T> {
+  readonly value: T | undefined;
+  readonly problems: readonly Problem[];
+  /** Keys that mean nothing here, spelt as in the document. */
+  readonly unknownKeys: readonly string[];
+}
+
+/** Per family: the names of its keys, and flannel's limits. */
+const FAMILIES = [
+  {
+    family: 4,
+    enable: 'EnableIPv4',
+    enabledByDefault: true,
+    network: 'Network',
+    min: 'SubnetMin',
+    max: 'SubnetMax',
+    length: 'SubnetLen',
+    longestNetwork: 28,
+    longestSubnet: 30,
+    defaultLength: 24,
+  },
+  {
+    family: 6,
+    enable: 'EnableIPv6',
+    enabledByDefault: false,
+    network: 'IPv6Network',
+    min: 'IPv6SubnetMin',
+    max: 'IPv6SubnetMax',
+    length: 'IPv6SubnetLen',
+    longestNetwork: 124,
+    longestSubnet: 126,
+    defaultLength: 64,
+  },
+] as const;
+
+type FamilyKeys = (typeof FAMILIES)[number];
+
+const KNOWN_KEYS = [
+  'EnableNFTables',
+  'Backend',
+  ...FAMILIES.flatMap(({ enable, network, min, max, length }) => [enable, network, min, max, length]),
+];
+
+/** Parses the text of the document. All its problems are reported, not only the first. */
+export function parseNetworkConfig(text: string): Checked<NetworkConfig> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    return broken([{ key: 'the document', value: text, rule: `has to be JSON: ${messageOf(error)}` }]);
+  }
+  if (!isObject(parsed)) {
+    return broken([
+      {
+        key: 'the document',
+        value: parsed,
+        rule: 'has to be a JSON object such as {"Network": "10.5.0.0/16"}',
+      },
+    ]);
+  }
+  const document = new Document(parsed);
+  const problems: Problem[] = [];
+  const ranges = FAMILIES.flatMap((keys) => rangeOf(document, keys, problems));
+  if (problems.length === 0 && ranges.length === 0) {
+    problems.push({
+      key: 'EnableIPv4',
+      value: false,
+      rule: 'at least one of EnableIPv4 and EnableIPv6 has to be true',
+    });
+  }
+  document.boolean('EnableNFTables', problems);
+  const backend = backendOf(document, problems);
+  return {
+    value: problems.length === 0 ? { ranges, backend } : undefined,
+    problems,
+    unknownKeys: document.keysBut(KNOWN_KEYS),
+  };
+}
+
+/** One line for a log or a terminal. */
+export function formatProblem({ key, value, rule }: Problem): string {
+  const shown = value === undefined ? '' : ` is ${truncate(JSON.stringify(value))}:`;
+  return `${key}${shown} ${rule}`;
+}
+
+/** The error of a document that breaks rules; `where` names it. */
+export function networkConfigError(where: string, problems: readonly Problem[]): CorduroyError {
+  return new CorduroyError(
+    'network-config',
+    `${where} is not valid: ${problems.map(formatProblem).join('; ')}`,
+  );
+}
+
+function rangeOf(document: Document, keys: FamilyKeys, problems: Problem[]): SubnetRange[] {
+  if (!(document.boolean(keys.enable, problems) ?? keys.enabledByDefault)) return [];
+  const network = document.parsed(keys.network, problems, Prefix.parse);
+  if (network === undefined) {
+    if (document.get(keys.network) === undefined) {
+      problems.push({
+        key: keys.network,
+        value: undefined,
+        rule: `is missing: name the range of IPv${keys.family} addresses, in CIDR form`,
+      });
+    }
+    return [];
+  }
+  const fail = (key: string, rule: string): SubnetRange[] => {
+    problems.push({ key, value: document.get(key) ?? undefined, rule });
+    return [];
+  };
+  if (network.family !== keys.family) return fail(keys.network, `has to be an IPv${keys.family} network`);
+  if (network.length > keys.longestNetwork) {
+    return fail(keys.network, `may be no smaller than a /${keys.longestNetwork}`);
+  }
+  const given = document.integer(keys.length, problems);
+  if (given === undefined && document.get(keys.length) !== undefined) return [];
+  // Flannel: the usual length where at least four such subnets fit, else the longest network of four.
+  const subnetLen =
+    given ?? (network.length <= keys.defaultLength - 2 ? keys.defaultLength : network.length + 2);
+  if (subnetLen > keys.longestSubnet) return fail(keys.length, `has to be below ${keys.longestSubnet + 1}`);
+  if (subnetLen < network.length + 2) {
+    return fail(
+      keys.length,
+      `leaves fewer than four subnets of ${network}: it has to be at least ${network.length + 2}`,
+    );
+  }
+  const size = 1n << BigInt(ADDRESS_BITS[keys.family] - subnetLen);
+  const bound = (key: string, otherwise: Ip): Ip | undefined => {
+    if (document.get(key) === undefined) return otherwise;
+    const ip = document.parsed(key, problems, Ip.parse);
+    if (ip === undefined) return undefined;
+    if (!network.contains(ip)) fail(key, `has to lie in ${network}`);
+    else if (ip.value % size !== 0n)
+      fail(key, `has to be the first address of a /${subnetLen}: ${Prefix.of(ip, subnetLen).address} is one`);
+    else return ip;
+    return undefined;
+  };
+  const subnetMin = bound(keys.min, network.address.plus(size));
+  const subnetMax = bound(keys.max, Prefix.of(network.last, subnetLen).address);
+  if (subnetMin === undefined || subnetMax === undefined) return [];
+  if (subnetMin.value > subnetMax.value)
+    return fail(keys.min, `has to be at or below ${keys.max}, ${subnetMax}`);
+  return [{ network, subnetMin, subnetMax, subnetLen }];
+}
+
+function backendOf(document: Document, problems: Problem[]): BackendConfig {
+  const given = document.get('Backend');
+  if (given === undefined) return { type: 'udp', options: new Document({}) };
+  if (!isObject(given)) {
+    problems.push({ key: 'Backend', value: given, rule: 'has to be an object such as {"Type": "udp"}' });
+    return { type: 'udp', options: new Document({}) };
+  }
+  const options = new Document(given, 'Backend.');
+  const type = options.string('Type', problems) ?? 'udp';
+  return { type: type.toLowerCase(), options };
+}
+
+function broken(problems: Problem[]): Checked<NetworkConfig> {
+  return { value: undefined, problems, unknownKeys: [] };
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function truncate(text: string): string {
+  return text.length > 120 ? `${text.slice(0, 120)}…` : text;
+}
+
+/** A JSON object whose keys match case-insensitively, as in Go; null counts as absent. Reports what has the wrong type. */
+export class Document {
+  readonly #content = new Map<string, unknown>();
+  readonly #spelling = new Map<string, string>();
+  readonly #path: string;
+
+  constructor(content: Readonly<Record<string, unknown>>, path = '') {
+    this.#path = path;
+    for (const [key, value] of Object.entries(content)) {
+      this.#content.set(key.toLowerCase(), value ?? undefined);
+      this.#spelling.set(key.toLowerCase(), key);
+    }
+  }
+
+  get(key: string): unknown {
+    return this.#content.get(key.toLowerCase());
+  }
+
+  /** Keys that are none of the known ones, with their path and as the document spells them. */
+  keysBut(known: readonly string[]): string[] {
+    const lower = new Set(known.map((key) => key.toLowerCase()));
+    return [...this.#spelling]
+      .filter(([key]) => !lower.has(key))
+      .map(([, spelling]) => this.#path + spelling);
+  }
+
+  boolean(key: string, problems: Problem[]): boolean | undefined {
+    return this.#typed(key, problems, 'true or false', (value) => typeof value === 'boolean');
+  }
+
+  string(key: string, problems: Problem[]): string | undefined {
+    return this.#typed(key, problems, 'a string', (value) => typeof value === 'string');
+  }
+
+  integer(key: string, problems: Problem[], min = 0, max = Number.MAX_SAFE_INTEGER): number | undefined {
+    const rule = max === Number.MAX_SAFE_INTEGER ? 'a whole number' : `a whole number from ${min} to ${max}`;
+    const fits = (value: unknown) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max;
+    return this.#typed(key, problems, rule, fits);
+  }
+
+  /** A string that a parser accepts; the parser's error becomes the rule. */
+  parsed<T>(key: string, problems: Problem[], parse: (text: string) => T): T | undefined {
+    const text = this.string(key, problems);
+    if (text === undefined) return undefined;
+    try {
+      return parse(text);
+    } catch (error) {
+      problems.push({ key: this.#path + key, value: text, rule: messageOf(error) });
+      return undefined;
+    }
+  }
+
+  #typed<T>(
+    key: string,
+    problems: Problem[],
+    rule: string,
+    fits: (value: unknown) => boolean,
+  ): T | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    if (fits(value)) return value as T;
+    problems.push({ key: this.#path + key, value, rule: `has to be ${rule}` });
+    return undefined;
+  }
+}

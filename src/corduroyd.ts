@@ -1,0 +1,121 @@
+#!/usr/bin/env node
+import { randomInt } from 'node:crypto';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Command, CommanderError } from 'commander';
+import { addFlags, fromGoStyle, givenFlags, nameErrors } from './config/command-line.ts';
+import { etcdAccess } from './config/etcd.ts';
+import { FLAGS, type FlagName } from './config/flags.ts';
+import { RUN_FILES } from './config/names.ts';
+import { type Options, resolveOptions } from './config/options.ts';
+import { serveControl, serveHealth } from './daemon/control-server.ts';
+import { Daemon } from './daemon/daemon.ts';
+import { statusReport } from './daemon/status-report.ts';
+import { connectDatapath } from './datapath/client.ts';
+import { launchEngine } from './datapath/launch.ts';
+import { CorduroyError, messageOf } from './errors.ts';
+import { createLog, type Log } from './observe/log.ts';
+import { openEtcdStore } from './store/etcd/etcd-store.ts';
+import { VERSION } from './version.ts';
+
+const EXAMPLES = `
+Every flag can also be given as an environment variable (CORDUROYD_ETCD_ENDPOINTS for --etcd-endpoints;
+FLANNELD_* is read after CORDUROYD_*) or in the configuration file. The command line wins, then the environment.
+
+Examples:
+  corduroyd --etcd-endpoints=http://10.0.0.1:2379 --iface=eth1
+  corduroyd --bridge=cbr0 --ip-masq                  # a host without Docker
+  corduroyd --instance=lab --etcd-prefix=/lab        # a second network on this host
+`;
+
+function parseCommandLine(argv: readonly string[]): Options {
+  const command = new Command('corduroyd')
+    .description("Leases this host's subnet in etcd and carries its containers' packets to the other hosts.")
+    .version(VERSION, '--version', 'print the version')
+    .addHelpText('after', EXAMPLES)
+    .allowExcessArguments(false)
+    .exitOverride();
+  nameErrors(command, 'corduroyd');
+  addFlags(command, Object.keys(FLAGS) as FlagName[]);
+  command.parse(fromGoStyle(argv), { from: 'user' });
+  return resolveOptions(givenFlags(command), process.env);
+}
+
+async function main(): Promise<void> {
+  const options = parseCommandLine(process.argv.slice(2));
+  const { flags, runDir } = options;
+  const log = createLog({ level: flags['log-level'], format: flags['log-format'] });
+  const store = openEtcdStore(etcdAccess(flags));
+  if (process.getuid?.() !== 0)
+    throw new CorduroyError('usage', 'corduroyd has to be started by root: it sets up devices and routes');
+  log.info(`corduroyd ${VERSION} starting, etcd at ${flags['etcd-endpoints'].join(', ')}`);
+  for (const warning of options.warnings) log.warn(warning);
+
+  const stopping = new AbortController();
+  const startedAt = new Date();
+  const now = () => performance.now();
+  const programs = dirname(fileURLToPath(import.meta.url));
+  const socketPath = join(runDir, RUN_FILES.datapathSocket);
+  const daemon = new Daemon({
+    options,
+    store,
+    log,
+    random: (bound) => randomInt(bound),
+    now,
+    sleep: (milliseconds) => sleep(milliseconds),
+    connectDatapath: () => connectDatapath(socketPath),
+    launchDatapath: (tunName) =>
+      launchEngine({
+        engine: 'dgram',
+        tunName,
+        socketPath,
+        logFile: join(runDir, RUN_FILES.datapathLog),
+        programs: {
+          datapath: join(programs, 'corduroy-datapath'),
+          node: process.execPath,
+          dgram: join(programs, 'corduroy-datapath-dgram.js'),
+        },
+      }),
+  });
+  const control = await serveControl(join(runDir, RUN_FILES.daemonSocket), {
+    status: () => statusReport(daemon, options, startedAt, now()),
+    stop: async (release) => {
+      log.info(`asked to stop${release ? ' and to give the lease back' : ''}`);
+      await daemon.stop(release);
+      stopping.abort();
+    },
+  });
+  const health =
+    flags['healthz-port'] === 0
+      ? undefined
+      : await serveHealth(flags['healthz-ip'], flags['healthz-port'], () => daemon.ready);
+  stopOnSignals(stopping, log);
+
+  await daemon.run(stopping.signal);
+  control.close();
+  health?.close();
+  await store.close();
+  log.info('stopped; the data plane goes on forwarding (corduroy down removes it)');
+}
+
+/** The first signal asks for an orderly end; the second one does not wait. */
+function stopOnSignals(stopping: AbortController, log: Log): void {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (stopping.signal.aborted) process.exit(1);
+      log.info(`${signal}: stopping`);
+      stopping.abort();
+    });
+  }
+}
+
+main().then(
+  // Whatever might still hold the process open has no more business here.
+  () => process.exit(0),
+  (error: unknown) => {
+    if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2);
+    process.stderr.write(`corduroyd: ${messageOf(error)}\n`);
+    process.exit(error instanceof CorduroyError && error.code === 'usage' ? 2 : 1);
+  },
+);

@@ -1,0 +1,80 @@
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { CorduroyError, messageOf } from '../errors.ts';
+import { daemonRequest } from './control-client.ts';
+import type { StatusDocument } from './status.ts';
+
+/** What the daemon's socket offers: HTTP, JSON, for root only (mode 0600). */
+export interface ControlHandlers {
+  readonly status: () => Promise<StatusDocument>;
+  /** Ends the daemon; with `release`, gives its lease back first. */
+  readonly stop: (release: boolean) => Promise<void>;
+}
+
+/** Also the lock of the run-dir: of two daemons, the second finds the first answering and gives up. */
+export async function serveControl(socketPath: string, handlers: ControlHandlers): Promise<Server> {
+  const running = await daemonRequest(socketPath, 'GET', '/v1/status').catch(() => undefined);
+  if (running !== undefined) {
+    throw new CorduroyError(
+      'usage',
+      `a corduroyd with pid ${(running as StatusDocument).pid} runs with this run-dir already (${socketPath}): ` +
+        'stop it, or use --instance or --run-dir to run another beside it',
+    );
+  }
+  rmSync(socketPath, { force: true });
+  const server = createServer((request, response) => {
+    respond(request, handlers).then(
+      (body) => send(response, 200, body),
+      (error: unknown) => send(response, error instanceof NotFound ? 404 : 500, { error: messageOf(error) }),
+    );
+  });
+  await listen(server, () => server.listen(socketPath));
+  chmodSync(socketPath, 0o600);
+  return server;
+}
+
+/** `/healthz`: the daemon runs. `/readyz`: subnet.env is written and the routes stand. */
+export async function serveHealth(ip: string, port: number, isReady: () => boolean): Promise<Server> {
+  const server = createServer((request, response) => {
+    const ready = isReady();
+    if (request.url === '/healthz') send(response, 200, { status: 'ok' });
+    else if (request.url === '/readyz')
+      send(response, ready ? 200 : 503, { status: ready ? 'ready' : 'not ready' });
+    else send(response, 404, { error: 'there are /healthz and /readyz' });
+  });
+  await listen(server, () => server.listen(port, ip));
+  return server;
+}
+
+class NotFound extends Error {}
+
+async function respond(request: IncomingMessage, handlers: ControlHandlers): Promise<unknown> {
+  request.resume();
+  switch (`${request.method} ${request.url}`) {
+    case 'GET /v1/status':
+      return handlers.status();
+    case 'POST /v1/stop':
+      await handlers.stop(false);
+      return {};
+    case 'POST /v1/stop?release=true':
+      await handlers.stop(true);
+      return {};
+    default:
+      throw new NotFound('there are GET /v1/status and POST /v1/stop');
+  }
+}
+
+function send(response: ServerResponse, code: number, body: unknown): void {
+  response.writeHead(code, { 'content-type': 'application/json', connection: 'close' });
+  response.end(`${JSON.stringify(body)}\n`);
+}
+
+function listen(server: Server, start: () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(new CorduroyError('usage', `cannot listen: ${error.message}`, { cause: error })),
+    );
+    server.once('listening', resolve);
+    start();
+  });
+}

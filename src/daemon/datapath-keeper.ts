@@ -1,0 +1,145 @@
+import type { DatapathState } from '../backend/backend.ts';
+import type { Datapath, EngineConfig, EngineStats, Route, RouteDelta } from '../datapath/datapath.ts';
+import { messageOf } from '../errors.ts';
+import { formatEndpoint } from '../net/endpoint.ts';
+import type { Prefix } from '../net/prefix.ts';
+import type { Log } from '../observe/log.ts';
+
+export interface DatapathKeeperOptions {
+  /** Connects to a running engine; rejects when there is none. */
+  readonly connect: () => Promise<Datapath>;
+  /** Starts an engine for the TUN device, and waits until it answers. */
+  readonly launch: (tunName: string) => Promise<unknown>;
+  /** Called when an engine that was in use has gone. */
+  readonly onGone: () => void;
+  readonly log: Log;
+}
+
+/** Keeps one data plane running, configured, and holding the routes it should: adopts it, or starts it. */
+export class DatapathKeeper {
+  readonly #options: DatapathKeeperOptions;
+  #engine: Datapath | undefined;
+  /** What the engine holds; `undefined`: unknown, it is sent the whole table. */
+  #held:
+    | { readonly generation: bigint; readonly local: string; readonly routes: ReadonlyMap<string, Route> }
+    | undefined;
+
+  constructor(options: DatapathKeeperOptions) {
+    this.#options = options;
+  }
+
+  get engine(): Datapath | undefined {
+    return this.#engine;
+  }
+
+  /** @throws CorduroyError `datapath` when no engine can be brought to hold this state */
+  async ensure(state: DatapathState): Promise<void> {
+    const engine = await this.#ensureEngine(state);
+    await this.#ensureRoutes(engine, state);
+  }
+
+  async stats(): Promise<EngineStats | undefined> {
+    return this.#engine?.stats();
+  }
+
+  /** Lets go of the engine; it goes on forwarding. */
+  release(): void {
+    const engine = this.#engine;
+    this.#engine = undefined;
+    engine?.close();
+  }
+
+  async #ensureEngine({ config }: DatapathState): Promise<Datapath> {
+    const { connect, launch, log } = this.#options;
+    if (this.#engine !== undefined && sameConfig(this.#engine.hello.config, config)) return this.#engine;
+    let engine = this.#engine ?? (await connect().catch(() => undefined));
+    this.#forget();
+    if (engine?.hello.config !== undefined && !sameConfig(engine.hello.config, config)) {
+      log.info(`the data plane (pid ${engine.hello.pid}) has another configuration: replacing it`);
+      await engine.shutdown();
+      await engine.closed;
+      engine = undefined;
+    } else if (engine?.hello.config !== undefined) {
+      log.info(`adopted the running data plane (${engine.hello.engine}, pid ${engine.hello.pid})`);
+    }
+    if (engine === undefined) {
+      await launch(config.tunName);
+      engine = await connect();
+      log.info(`started the data plane (${engine.hello.engine}, pid ${engine.hello.pid})`);
+    }
+    if (engine.hello.config === undefined) {
+      await engine.configure(config);
+      log.info(`the data plane listens on ${formatEndpoint(config.listen)}, MTU ${config.mtu}`);
+      engine.close();
+      // A fresh greeting tells what the engine now holds.
+      engine = await connect();
+    }
+    this.#supervise(engine);
+    return engine;
+  }
+
+  #supervise(engine: Datapath): void {
+    this.#engine = engine;
+    void engine.closed.then(() => {
+      if (this.#engine !== engine) return;
+      this.#options.log.error(`the data plane (pid ${engine.hello.pid}) has gone: starting it again`);
+      this.#forget();
+      this.#options.onGone();
+    });
+  }
+
+  async #ensureRoutes(engine: Datapath, { local, routes }: DatapathState): Promise<void> {
+    const wanted = new Map(routes.map((route) => [formatRoute(route), route]));
+    const localText = local.join(' ');
+    const held = this.#held;
+    try {
+      if (held === undefined || held.local !== localText) {
+        const generation = (held?.generation ?? (await engine.stats()).generation) + 1n;
+        await engine.replaceRoutes({ generation, local, routes });
+        this.#held = { generation, local: localText, routes: wanted };
+        return;
+      }
+      const delta = difference(held.routes, wanted, held.generation);
+      if (delta === undefined) return;
+      await engine.updateRoutes(delta);
+      this.#held = { generation: delta.to, local: localText, routes: wanted };
+    } catch (error) {
+      this.#held = undefined; // Whatever happened, the whole table sets it right.
+      this.#options.log.debug(`the routes were not taken: ${messageOf(error)}`);
+      throw error;
+    }
+  }
+
+  #forget(): void {
+    this.#engine = undefined;
+    this.#held = undefined;
+  }
+}
+
+/** What leads from one set of routes (by their texts) to another; `undefined` when they are equal. */
+export function difference(
+  from: ReadonlyMap<string, Route>,
+  to: ReadonlyMap<string, Route>,
+  generation: bigint,
+): RouteDelta | undefined {
+  const set = [...to].filter(([text]) => !from.has(text)).map(([, route]) => route);
+  const kept = new Set([...to.values()].map(({ prefix }) => prefix.toString()));
+  const remove: Prefix[] = [...from.values()]
+    .map(({ prefix }) => prefix)
+    .filter((prefix) => !kept.has(prefix.toString()));
+  return set.length === 0 && remove.length === 0
+    ? undefined
+    : { from: generation, to: generation + 1n, remove, set };
+}
+
+function formatRoute({ prefix, peer }: Route): string {
+  return `${prefix} ${formatEndpoint(peer)}`;
+}
+
+function sameConfig(one: EngineConfig | undefined, other: EngineConfig): boolean {
+  return one !== undefined && formatConfig(one) === formatConfig(other);
+}
+
+function formatConfig({ tunName, mtu, listen, icmpSources, strictSource }: EngineConfig): string {
+  return [tunName, mtu, formatEndpoint(listen), icmpSources.join(','), strictSource].join(' ');
+}

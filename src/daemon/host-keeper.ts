@@ -1,0 +1,126 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { bridgeState } from '../bridge/managed-bridge.ts';
+import { formatSubnetEnv, type SubnetEnv } from '../bridge/subnet-env.ts';
+import { ROUTE_PROTOCOL, RUN_FILES } from '../config/names.ts';
+import type { Options } from '../config/options.ts';
+import { Firewall, type FirewallState } from '../host/firewall.ts';
+import type { Ownership } from '../host/plan.ts';
+import { reconcileHost } from '../host/reconcile.ts';
+import { formatRoute, type HostState, type RouteState } from '../host/state.ts';
+import type { Prefix } from '../net/prefix.ts';
+import type { Log } from '../observe/log.ts';
+import { writeAtomically } from './atomic-file.ts';
+import { type HostRecord, readHostRecord, writeHostRecord } from './state-file.ts';
+
+/** Metric of the blackhole route: any real route to the subnet is better. */
+const BLACKHOLE_METRIC = 4_278_198_272;
+
+/** What the kernel should hold on this host, beyond what the backend asks for. */
+export interface HostWish {
+  /** From the backend. */
+  readonly host: HostState;
+  readonly networks: readonly Prefix[];
+  /** This host's, in the order of the networks. */
+  readonly subnets: readonly Prefix[];
+  readonly mtu: number;
+}
+
+/** Keeps links, routes, sysctls, firewall and subnet.env of this host right, and a record of what it has put there. */
+export class HostKeeper {
+  readonly #options: Options;
+  readonly #log: Log;
+  readonly #now: () => number;
+  readonly #own: Ownership;
+  readonly #firewall: Firewall;
+  readonly #recordFile: string;
+  #record: HostRecord;
+  /** What was last brought about, as text; empty: unknown. */
+  #applied = '';
+  #resyncAt = 0;
+
+  /** @param now monotonic milliseconds */
+  constructor(options: Options, log: Log, now: () => number) {
+    this.#options = options;
+    this.#log = log;
+    this.#now = now;
+    const { names, runDir } = options;
+    this.#own = { mark: names.linkMark, tun: names.tun, protocol: ROUTE_PROTOCOL };
+    mkdirSync(runDir, { recursive: true, mode: 0o755 });
+    this.#recordFile = join(runDir, RUN_FILES.state);
+    const { record, problem } = readHostRecord(this.#recordFile);
+    if (problem !== undefined) log.warn(problem);
+    this.#record = record;
+    this.#firewall = new Firewall({ table: names.nftTable, chain: names.iptablesChain }, record.firewall);
+  }
+
+  /** When the host is to be compared again, monotonic milliseconds. */
+  get resyncAt(): number {
+    return this.#resyncAt;
+  }
+
+  /** The next `ensure` looks at the host, whatever the time. */
+  distrust(): void {
+    this.#applied = '';
+  }
+
+  /** Changes what differs; looks at the host only when the wish has changed or the time has come. */
+  async ensure(wish: HostWish): Promise<void> {
+    const host = this.#complete(wish);
+    const text = JSON.stringify([host, wish.networks]);
+    if (text === this.#applied && this.#now() < this.#resyncAt) return;
+    const blackholes = host.routes.filter(({ type }) => type === 'blackhole').map(formatRoute);
+    this.remember({ blackholes: [...new Set([...this.#record.blackholes, ...blackholes])] });
+    const changes = await reconcileHost(host, this.#own);
+    if (changes.length > 0) this.#log.info(`host set up: ${changes.join('; ')}`);
+    await this.#ensureFirewall(wish);
+    this.#applied = text;
+    this.#resyncAt = this.#now() + this.#options.flags['iptables-resync'] * 1000;
+  }
+
+  writeSubnetFile(content: SubnetEnv): void {
+    const path = this.#options.subnetFile;
+    const text = formatSubnetEnv(content);
+    const { written, created } = writeAtomically(path, text, 0o644);
+    if (!written) return;
+    this.remember({ subnetFile: path, folders: [...this.#record.folders, ...(created ? [created] : [])] });
+    this.#log.info(`wrote ${path}: ${text.trim().replaceAll('\n', ' ')}`);
+  }
+
+  remember(part: Partial<HostRecord>): void {
+    this.#record = { ...this.#record, ...part };
+    writeHostRecord(this.#recordFile, this.#record);
+  }
+
+  #complete({ host, subnets, mtu }: HostWish): HostState {
+    const { flags } = this.#options;
+    const bridge = flags.bridge === undefined ? undefined : bridgeState(flags.bridge, subnets, mtu);
+    const blackholes = flags['ip-blackhole-route']
+      ? subnets.map((prefix): RouteState => ({ type: 'blackhole', prefix, metric: BLACKHOLE_METRIC }))
+      : [];
+    return {
+      links: [...host.links, ...(bridge?.links ?? [])],
+      routes: [...host.routes, ...blackholes],
+      sysctls: [...host.sysctls, ...(bridge?.sysctls ?? [])],
+    };
+  }
+
+  async #ensureFirewall({ networks, subnets }: HostWish): Promise<void> {
+    const { flags } = this.#options;
+    const network = networks.find(({ family }) => family === 4);
+    const subnet = subnets.find(({ family }) => family === 4);
+    if (network === undefined || subnet === undefined) return;
+    const state: FirewallState = {
+      network,
+      subnet,
+      forward: flags['iptables-forward-rules'],
+      masquerade: !flags['ip-masq'] ? 'off' : flags['ip-masq-fully-random-disable'] ? 'on' : 'fully-random',
+    };
+    if (!(await this.#firewall.ensure(state))) return;
+    this.remember({ firewall: this.#firewall.byproducts });
+    const forwarding = state.forward ? 'accepted' : 'left alone';
+    this.#log.info(
+      `firewall set: forwarding from and to ${network} ${forwarding}, masquerading ${state.masquerade}`,
+    );
+  }
+}

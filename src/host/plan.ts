@@ -1,0 +1,124 @@
+import { CorduroyError } from '../errors.ts';
+import {
+  formatInterfaceAddress,
+  formatRoute,
+  type HostState,
+  type LinkState,
+  type ObservedHost,
+  type ObservedLink,
+  type RouteState,
+} from './state.ts';
+
+export interface Ownership {
+  /** The alias of links Corduroy made. */
+  readonly mark: string;
+  /** The name of the tunnel device; it is Corduroy's by its name. */
+  readonly tun: string;
+  readonly protocol: number;
+}
+
+/**
+ * The lines for `ip -batch -` that make the host what it should be; none when it is. Only links that bear the mark and
+ * routes of the protocol number that lead to them (or are blackholes of wanted prefixes) are ever changed.
+ *
+ * @throws CorduroyError `foreign-object` when a link of a wanted name exists and is not Corduroy's
+ */
+export function planHost(wanted: HostState, found: ObservedHost, own: Ownership): string[] {
+  const ours = found.links.filter((link) => isOurs(link, own));
+  const gone = ours.filter(
+    (link) => !wanted.links.some(({ name, kind }) => name === link.name && kind === link.kind),
+  );
+  const remaining = found.links.filter((link) => !gone.includes(link));
+  return [
+    ...gone.map((link) => `link delete dev ${link.name}`),
+    ...wanted.links.flatMap((link) =>
+      planLink(
+        link,
+        remaining.find(({ name }) => name === link.name),
+        own,
+      ),
+    ),
+    ...planRoutes(wanted, found, ours, gone, own),
+  ];
+}
+
+/** What removes everything of this instance: its links, and with them their routes; and its blackhole routes. */
+export function planRemoval(found: ObservedHost, own: Ownership, blackholes: readonly string[]): string[] {
+  return [
+    ...found.routes
+      .filter((route) => blackholes.includes(formatRoute(route)))
+      .map((route) => `route delete ${routeWords(route, own)}`),
+    ...found.links.filter((link) => isOurs(link, own)).map((link) => `link delete dev ${link.name}`),
+  ];
+}
+
+export function isOurs(link: ObservedLink, own: Ownership): boolean {
+  return link.alias === own.mark || (link.name === own.tun && link.kind === 'tun');
+}
+
+function planLink(wanted: LinkState, found: ObservedLink | undefined, own: Ownership): string[] {
+  if (found !== undefined && !isOurs(found, own)) {
+    throw new CorduroyError(
+      'foreign-object',
+      `the link ${found.name} exists and was not made by Corduroy (its alias is not "${own.mark}"): ` +
+        `choose another name, or delete it with: ip link delete ${found.name}`,
+      { retryable: true },
+    );
+  }
+  const { name } = wanted;
+  const addresses = wanted.addresses.map(formatInterfaceAddress);
+  const present = found?.addresses.map(formatInterfaceAddress) ?? [];
+  return [
+    ...(found === undefined ? [createLine(wanted)] : []),
+    ...(found?.alias === own.mark ? [] : [`link set dev ${name} alias ${own.mark}`]),
+    ...(found?.mtu === wanted.mtu ? [] : [`link set dev ${name} mtu ${wanted.mtu}`]),
+    ...present
+      .filter((address) => !addresses.includes(address))
+      .map((address) => `address delete ${address} dev ${name}`),
+    ...addresses
+      .filter((address) => !present.includes(address))
+      .map((address) => `address add ${address} dev ${name}`),
+    ...(found?.up ? [] : [`link set dev ${name} up`]),
+  ];
+}
+
+function createLine({ name, kind, mac }: LinkState): string {
+  if (kind === 'tun') return `tuntap add dev ${name} mode tun`;
+  return `link add name ${name} ${mac === undefined ? '' : `address ${mac} `}type ${kind}`;
+}
+
+function planRoutes(
+  wanted: HostState,
+  found: ObservedHost,
+  ours: readonly ObservedLink[],
+  gone: readonly ObservedLink[],
+  own: Ownership,
+): string[] {
+  const goneNames = gone.map(({ name }) => name);
+  const ourNames = ours.map(({ name }) => name);
+  const wantedTexts = new Set(wanted.routes.map(formatRoute));
+  const wantedBlackholes = wanted.routes.filter(({ type }) => type === 'blackhole');
+  const present = found.routes.filter(
+    (route) => route.type === 'blackhole' || !goneNames.includes(route.device),
+  );
+  const presentTexts = new Set(present.map(formatRoute));
+  // A link that is taken down or created loses or lacks its routes by the time they are to be added: re-read on verify.
+  const stale = present.filter((route) => {
+    if (wantedTexts.has(formatRoute(route))) return false;
+    return route.type === 'unicast'
+      ? ourNames.includes(route.device)
+      : wantedBlackholes.some(({ prefix }) => prefix.equals(route.prefix));
+  });
+  return [
+    ...stale.map((route) => `route delete ${routeWords(route, own)}`),
+    ...wanted.routes
+      .filter((route) => !presentTexts.has(formatRoute(route)))
+      .map((route) => `route replace ${routeWords(route, own)}`),
+  ];
+}
+
+function routeWords(route: RouteState, { protocol }: Ownership): string {
+  return route.type === 'unicast'
+    ? `${route.prefix} dev ${route.device} proto ${protocol}`
+    : `blackhole ${route.prefix} proto ${protocol} metric ${route.metric}`;
+}

@@ -1,0 +1,65 @@
+import type { Ip } from '../net/ip.ts';
+import type { Prefix } from '../net/prefix.ts';
+
+/** What Corduroy wants of the kernel: data, computed by backends and bridges, carried out by the reconciler. */
+export interface HostState {
+  readonly links: readonly LinkState[];
+  readonly routes: readonly RouteState[];
+  readonly sysctls: readonly Sysctl[];
+}
+
+export interface LinkState {
+  readonly name: string;
+  readonly kind: 'tun' | 'bridge';
+  readonly mtu: number;
+  /** All the addresses it has, but for link-local ones. */
+  readonly addresses: readonly InterfaceAddress[];
+  /** Hardware address to create it with; the kernel's choice when absent. */
+  readonly mac?: string;
+}
+
+export interface InterfaceAddress {
+  readonly ip: Ip;
+  readonly length: number;
+}
+
+/** A route in the main table, with Corduroy's protocol number. */
+export type RouteState =
+  | { readonly type: 'unicast'; readonly prefix: Prefix; readonly device: string }
+  | { readonly type: 'blackhole'; readonly prefix: Prefix; readonly metric: number };
+
+/** A value under /proc/sys, such as `net/ipv4/conf/corduroy0/forwarding`. */
+export interface Sysctl {
+  readonly path: string;
+  readonly value: string;
+  /** Nothing is wrong if the kernel has no such value. */
+  readonly optional?: true;
+}
+
+/** What a host has now, of what Corduroy may touch. */
+export interface ObservedHost {
+  readonly links: readonly ObservedLink[];
+  /** Routes of Corduroy's protocol number. */
+  readonly routes: readonly RouteState[];
+}
+
+export interface ObservedLink {
+  readonly name: string;
+  /** `tun`, `bridge`, or whatever the kernel calls it. */
+  readonly kind: string;
+  readonly alias: string;
+  readonly up: boolean;
+  readonly mtu: number;
+  readonly addresses: readonly InterfaceAddress[];
+}
+
+export function formatInterfaceAddress({ ip, length }: InterfaceAddress): string {
+  return `${ip}/${length}`;
+}
+
+/** A text that is equal for equal routes. */
+export function formatRoute(route: RouteState): string {
+  return route.type === 'unicast'
+    ? `${route.prefix} dev ${route.device}`
+    : `blackhole ${route.prefix} metric ${route.metric}`;
+}

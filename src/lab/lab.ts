@@ -1,0 +1,250 @@
+import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { parseEnv } from '../bridge/subnet-env.ts';
+import { RUN_FILES } from '../config/names.ts';
+import { readIfThere, writeAtomically } from '../daemon/atomic-file.ts';
+import { daemonRequest } from '../daemon/control-client.ts';
+import type { StatusDocument } from '../daemon/status.ts';
+import { CorduroyError, messageOf } from '../errors.ts';
+import { run } from '../host/exec.ts';
+import { Prefix } from '../net/prefix.ts';
+import { endAllIn, inNamespace, startInNamespace } from './processes.ts';
+import {
+  containerBatches,
+  hostBatches,
+  isOfLab,
+  LAB_BRIDGE,
+  type LabHost,
+  type LabSpec,
+  labFolder,
+  labHost,
+  type NamespaceBatch,
+  underlay,
+  underlayBatch,
+} from './topology.ts';
+
+/** Where the built programs are: the folder with corduroy.js and corduroyd.js. */
+export type Programs = string;
+
+/** Milliseconds. */
+const START_TIMEOUT = 20_000;
+
+const specSchema = z.object({ name: z.string(), network: z.string(), mtu: z.number() });
+
+/** Hosts as network namespaces on this machine, each with a real daemon, around one real etcd. */
+export class Lab {
+  readonly spec: LabSpec;
+  readonly #programs: Programs;
+
+  constructor(spec: LabSpec, programs: Programs) {
+    this.spec = spec;
+    this.#programs = programs;
+  }
+
+  /** @returns the lab of this name, or `undefined` when it is not up */
+  static find(name: string, programs: Programs): Lab | undefined {
+    const text = readIfThere(join(labFolder(name), 'lab.json'));
+    return text === undefined ? undefined : new Lab(specSchema.parse(JSON.parse(text)), programs);
+  }
+
+  /** The hosts that have been started, in order. */
+  hosts(): LabHost[] {
+    const indexes = readdirSync(labFolder(this.spec.name)).flatMap(
+      (entry) => /^h(\d+)$/.exec(entry)?.[1] ?? [],
+    );
+    return indexes
+      .map(Number)
+      .sort((one, other) => one - other)
+      .map((index) => labHost(this.spec.name, index));
+  }
+
+  /** The underlay, etcd, and the network config in it. @throws CorduroyError saying what is missing on this machine */
+  async start(): Promise<void> {
+    await requireTools();
+    const { name, network } = this.spec;
+    const { namespace, etcd } = underlay(name);
+    const folder = labFolder(name);
+    mkdirSync(join(folder, 'bin'), { recursive: true, mode: 0o755 });
+    writeAtomically(join(folder, 'lab.json'), `${JSON.stringify(this.spec)}\n`, 0o644);
+    writeAtomically(join(folder, 'no-settings.json'), '{}\n', 0o644);
+    for (const program of ['corduroy', 'corduroyd']) {
+      rmSync(join(folder, 'bin', program), { force: true });
+      symlinkSync(join(this.#programs, `${program}.js`), join(folder, 'bin', program));
+    }
+    await run('ip', ['netns', 'add', namespace]);
+    await applyBatch(underlayBatch(this.spec));
+    const etcdCommand = ['etcd', '--name', 'lab', '--data-dir', join(folder, 'etcd'), '--log-level', 'warn'];
+    const urls = [
+      '--listen-client-urls',
+      etcd,
+      '--advertise-client-urls',
+      etcd,
+      '--listen-peer-urls',
+      'http://127.0.0.1:2380',
+    ];
+    startInNamespace(namespace, [...etcdCommand, ...urls], join(folder, 'etcd.log'), process.env);
+    await this.#setConfig(JSON.stringify({ Network: network, Backend: { Type: 'udp' } }));
+  }
+
+  /** A host with its daemon, once that is ready; and its container. */
+  async addHost(index: number): Promise<LabHost> {
+    const host = await this.startHost(index);
+    const status = await this.untilReady(host);
+    await this.addContainer(host, status);
+    return host;
+  }
+
+  /** A host with its daemon just started. */
+  async startHost(index: number): Promise<LabHost> {
+    const host = labHost(this.spec.name, index);
+    mkdirSync(host.runDir, { recursive: true, mode: 0o755 });
+    await run('ip', ['netns', 'add', host.namespace]);
+    await run('ip', ['netns', 'add', host.container.namespace]);
+    for (const batch of hostBatches(this.spec, host)) await applyBatch(batch);
+    this.startDaemon(host);
+    return host;
+  }
+
+  startDaemon(host: LabHost, flags: readonly string[] = []): void {
+    const command = [join(labFolder(this.spec.name), 'bin', 'corduroyd'), '--bridge', LAB_BRIDGE, ...flags];
+    startInNamespace(host.namespace, command, host.logFile, this.environment(host));
+  }
+
+  /** What a program on a lab host sees: its own daemon and etcd, and nothing of this machine's settings. */
+  environment(host?: LabHost): NodeJS.ProcessEnv {
+    const foreign = /^(CORDUROYD|FLANNELD)_/;
+    const inherited = Object.entries(process.env).filter(([name]) => !foreign.test(name));
+    const folder = labFolder(this.spec.name);
+    return {
+      ...Object.fromEntries(inherited),
+      PATH: `${join(folder, 'bin')}:${process.env.PATH}`,
+      CORDUROYD_CONFIG_FILE: join(folder, 'no-settings.json'),
+      CORDUROYD_ETCD_ENDPOINTS: underlay(this.spec.name).etcd,
+      ...(host && { CORDUROYD_RUN_DIR: host.runDir, CORDUROYD_SUBNET_FILE: host.subnetFile }),
+    };
+  }
+
+  async status(host: LabHost): Promise<StatusDocument> {
+    return (await daemonRequest(
+      join(host.runDir, RUN_FILES.daemonSocket),
+      'GET',
+      '/v1/status',
+    )) as StatusDocument;
+  }
+
+  async untilReady(host: LabHost): Promise<StatusDocument> {
+    const deadline = performance.now() + START_TIMEOUT;
+    for (;;) {
+      const status = await this.status(host).catch((error: unknown) => messageOf(error));
+      if (typeof status !== 'string' && status.ready) return status;
+      if (performance.now() > deadline) {
+        const why = typeof status === 'string' ? status : status.problems.join('; ');
+        throw new CorduroyError(
+          'timeout',
+          `${host.name} is not ready after ${START_TIMEOUT / 1000} s: ${why}. Its log is ${host.logFile}`,
+        );
+      }
+      await sleep(20);
+    }
+  }
+
+  /** One container, with the second address of the host's subnet. */
+  async addContainer(host: LabHost, { lease, mtu }: StatusDocument): Promise<void> {
+    const variables = parseEnv(readFileSync(host.subnetFile, 'utf8'));
+    const gateway = variables.get('FLANNEL_SUBNET');
+    if (lease === undefined || mtu === undefined || gateway === undefined) {
+      throw new CorduroyError('no-daemon', `${host.name} has no lease`);
+    }
+    for (const batch of containerBatches(host, gateway, containerAddress(lease.subnets), mtu))
+      await applyBatch(batch);
+  }
+
+  /** Ends every process of the lab and removes its namespaces and files. Also a lab that came up half-way. */
+  static async down(name: string): Promise<string[]> {
+    const namespaces = (await listNamespaces()).filter((namespace) => isOfLab(name, namespace));
+    // Hosts before the underlay: a daemon ends faster while its etcd still answers.
+    const net = underlay(name).namespace;
+    await Promise.all(namespaces.filter((one) => one !== net).map(endAllIn));
+    if (namespaces.includes(net)) await endAllIn(net);
+    for (const namespace of namespaces) await run('ip', ['netns', 'delete', namespace]);
+    rmSync(labFolder(name), { recursive: true, force: true });
+    return namespaces;
+  }
+
+  async #setConfig(document: string): Promise<void> {
+    const deadline = performance.now() + START_TIMEOUT;
+    const folder = labFolder(this.spec.name);
+    const { namespace } = underlay(this.spec.name);
+    const settings = Object.entries(this.environment()).filter(([key]) => key.startsWith('CORDUROYD_'));
+    const words = [
+      'env',
+      ...settings.map(([key, value]) => `${key}=${value}`),
+      join(folder, 'bin', 'corduroy'),
+      'config',
+      'set',
+      document,
+    ];
+    const [program = '', ...args] = inNamespace(namespace, words);
+    for (;;) {
+      const { code, stderr } = await run(program, args, { allowFailure: true, timeout: START_TIMEOUT });
+      if (code === 0) return;
+      if (performance.now() > deadline) {
+        throw new CorduroyError(
+          'timeout',
+          `the lab's etcd does not answer: ${stderr.trim()}. Its log is ${join(folder, 'etcd.log')}`,
+        );
+      }
+      await sleep(100);
+    }
+  }
+}
+
+/** The second address of the first subnet, after the bridge's. */
+export function containerAddress([subnet = '']: readonly string[]): string {
+  return Prefix.parse(subnet).address.plus(2n).toString();
+}
+
+async function listNamespaces(): Promise<string[]> {
+  const { stdout } = await run('ip', ['netns', 'list']);
+  return stdout.split('\n').flatMap((line) => line.split(' ')[0] || []);
+}
+
+async function applyBatch({ namespace, lines }: NamespaceBatch): Promise<void> {
+  await run('ip', ['-netns', namespace, '-batch', '-'], { input: `${lines.join('\n')}\n` });
+}
+
+async function requireTools(): Promise<void> {
+  if (process.getuid?.() !== 0)
+    throw new CorduroyError('usage', 'a lab needs root: it makes network namespaces. Run it with sudo');
+  const packages: Record<string, string> = {
+    ip: 'iproute2',
+    nsenter: 'util-linux',
+    etcd: 'etcd-server',
+    ping: 'iputils-ping',
+  };
+  const folders = (process.env.PATH ?? '').split(':');
+  const missing = Object.keys(packages).filter(
+    (tool) => !folders.some((folder) => isExecutable(join(folder, tool))),
+  );
+  if (missing.length > 0) {
+    const wanted = missing.map((tool) => packages[tool]).join(' ');
+    throw new CorduroyError(
+      'usage',
+      `missing on this machine: ${missing.join(', ')}. Install: apt-get install ${wanted}`,
+    );
+  }
+  if (!isExecutable('/dev/net/tun', constants.R_OK)) {
+    throw new CorduroyError('usage', 'there is no /dev/net/tun: load the driver with: modprobe tun');
+  }
+}
+
+function isExecutable(path: string, mode = constants.X_OK): boolean {
+  try {
+    accessSync(path, mode);
+    return true;
+  } catch {
+    return false;
+  }
+}

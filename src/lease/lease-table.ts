@@ -1,0 +1,148 @@
+import type { SubnetRange } from '../config/network-config.ts';
+import { messageOf } from '../errors.ts';
+import type { Ip } from '../net/ip.ts';
+import { Prefix } from '../net/prefix.ts';
+import type { Change, Entry } from '../store/store.ts';
+import { type LeaseRecord, parseLeaseName, parseLeaseValue, subnetsFolder } from './lease-record.ts';
+
+/** A lease with the store's own facts about its key. */
+export interface StoredLease extends LeaseRecord {
+  readonly entry: Entry;
+}
+
+/** A key that is not used, and why: one sentence without the key. */
+export interface RejectedLease {
+  readonly entry: Entry;
+  /** What the key names, where only the value is malformed. */
+  readonly subnets?: never;
+  readonly named?: readonly Prefix[];
+  readonly reason: string;
+}
+
+/** Everything under `{prefix}/subnets/`, parsed once a change. What does not parse is kept with the reason. */
+export class LeaseTable {
+  readonly #folder: string;
+  readonly #leases = new Map<string, StoredLease | RejectedLease>();
+
+  constructor(prefix: string, entries: readonly Entry[] = []) {
+    this.#folder = subnetsFolder(prefix);
+    this.replace(entries);
+  }
+
+  replace(entries: readonly Entry[]): void {
+    this.#leases.clear();
+    for (const entry of entries) this.#put(entry);
+  }
+
+  apply(changes: readonly Change[]): void {
+    for (const change of changes) {
+      if (change.kind === 'put') this.#put(change.entry);
+      else this.#leases.delete(change.key);
+    }
+  }
+
+  /** The well-formed leases. */
+  leases(): StoredLease[] {
+    return [...this.#leases.values()].filter((lease): lease is StoredLease => lease.subnets !== undefined);
+  }
+
+  rejected(): RejectedLease[] {
+    return [...this.#leases.values()].filter((lease): lease is RejectedLease => 'reason' in lease);
+  }
+
+  /** The subnets of malformed leases whose keys are well-formed. */
+  namedByRejected(): Prefix[] {
+    return this.rejected().flatMap(({ named }) => named ?? []);
+  }
+
+  get(key: string): StoredLease | RejectedLease | undefined {
+    return this.#leases.get(key);
+  }
+
+  #put(entry: Entry): void {
+    if (!entry.key.startsWith(this.#folder)) return;
+    this.#leases.set(entry.key, parseEntry(entry, this.#folder));
+  }
+}
+
+function parseEntry(entry: Entry, folder: string): StoredLease | RejectedLease {
+  let subnets: Prefix[];
+  try {
+    subnets = parseLeaseName(entry.key.slice(folder.length));
+  } catch (error) {
+    return { entry, reason: messageOf(error) };
+  }
+  try {
+    return { entry, subnets, attributes: parseLeaseValue(entry.value) };
+  } catch (error) {
+    return { entry, named: subnets, reason: messageOf(error) };
+  }
+}
+
+/** This host, as far as other hosts' leases can collide with it. */
+export interface Self {
+  readonly key: string;
+  readonly subnets: readonly Prefix[];
+  readonly publicIps: readonly Ip[];
+}
+
+/**
+ * The leases packets may be sent to. A lease is another host's word and is not trusted: one that lies outside the
+ * network, overlaps this host's subnet, or names an address no host can have, is rejected with the reason.
+ */
+export function selectPeers(
+  table: LeaseTable,
+  ranges: readonly SubnetRange[],
+  self: Self,
+): { peers: StoredLease[]; rejected: RejectedLease[] } {
+  const peers: StoredLease[] = [];
+  const rejected = table.rejected();
+  const holders = new Map<string, string>();
+  // Of two leases that name the same subnet, the older one counts, on every host alike.
+  const oldestFirst = table
+    .leases()
+    .sort((one, other) => (one.entry.createRevision < other.entry.createRevision ? -1 : 1));
+  for (const lease of oldestFirst) {
+    if (lease.entry.key === self.key) continue;
+    const twice = lease.subnets.find((subnet) => holders.has(subnet.toString()));
+    const reason =
+      objection(lease, ranges, self) ??
+      (twice && `${twice} is leased under ${holders.get(twice.toString())} already, which is older`);
+    if (reason === undefined) {
+      peers.push(lease);
+      for (const subnet of lease.subnets) holders.set(subnet.toString(), lease.entry.key);
+    } else {
+      rejected.push({ entry: lease.entry, reason });
+    }
+  }
+  return { peers, rejected };
+}
+
+function objection(
+  { subnets, attributes }: StoredLease,
+  ranges: readonly SubnetRange[],
+  self: Self,
+): string | undefined {
+  const outside = subnets.find((subnet) => !ranges.some(({ network }) => network.covers(subnet)));
+  if (outside !== undefined) return `${outside} lies outside the network`;
+  const mine = self.subnets.find((own) => subnets.some((subnet) => subnet.overlaps(own)));
+  if (mine !== undefined) return `it overlaps ${mine}, this host's own subnet`;
+  for (const ip of [attributes.publicIp, attributes.publicIpv6]) {
+    if (ip === undefined) continue;
+    if (self.publicIps.some((own) => own.equals(ip))) return `its public address ${ip} is this host's own`;
+    if (!isHostAddress(ip)) return `its public address ${ip} is none a host can have`;
+    // Tunnel packets to such an address would be routed into the tunnel again.
+    if (ranges.some(({ network }) => network.contains(ip)))
+      return `its public address ${ip} lies inside the network`;
+  }
+  return undefined;
+}
+
+/** Not: unspecified, "this network", loopback, multicast, reserved, broadcast. */
+const NO_HOST = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3', '::/128', '::1/128', 'ff00::/8'].map(
+  Prefix.parse,
+);
+
+function isHostAddress(ip: Ip): boolean {
+  return !NO_HOST.some((prefix) => prefix.contains(ip));
+}
