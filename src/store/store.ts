@@ -10,7 +10,8 @@ export interface Store {
   list(prefix: string): Promise<Listing>;
   get(key: string): Promise<Entry | undefined>;
   /**
-   * Carries out all operations if all conditions hold, else none; atomically.
+   * Carries out all operations if all conditions hold, else none; atomically. After `store-unavailable` it is unknown
+   * whether they were carried out: read before deciding anew.
    * At most 128 operations (etcd's default limit). No key twice in one transaction.
    */
   transaction(conditions: readonly Condition[], operations: readonly Operation[]): Promise<TransactionResult>;
@@ -23,8 +24,8 @@ export interface Store {
   /** Ends the lease and deletes its keys. A lease that is gone already is no error. */
   revokeLease(id: LeaseId): Promise<void>;
   /**
-   * Follows every key under the prefix. The first event is a snapshot; deltas follow in revision order, none missing
-   * and none twice. After any fault (connection lost, compaction, token expired) it yields `interrupted` once, tries
+   * Follows every key under the prefix. The first event is a snapshot (or `interrupted`, while none can be had yet);
+   * deltas follow in revision order, none missing and none twice. After any fault (connection lost, compaction, token expired) it yields `interrupted` once, tries
    * again with jittered backoff, and then yields a new snapshot: consumers compare it with what they have.
    * Ends without an error when the signal aborts; never ends otherwise.
    */

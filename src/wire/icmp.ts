@@ -3,6 +3,7 @@ import { uint16 } from './ip-packet.ts';
 
 const PROTOCOL_ICMP = 1;
 const TYPE_UNREACHABLE = 3;
+const TYPE_ECHO_REQUEST = 8;
 /** Bytes of the offending packet that are quoted: its header and 8 bytes (RFC 792). */
 const QUOTED_PAYLOAD = 8;
 const TTL = 64;
@@ -12,18 +13,20 @@ const TTL = 64;
  *
  *     | IPv4 header (20) | type 3 | code 0 | checksum | unused (4) | offending header | 8 bytes of its payload |
  *
- * `undefined` where RFC 1122 3.2.2 forbids an answer: about ICMP errors (here, as in flannel, about any ICMP), about
- * fragments but the first, to or from multicast and broadcast, to the unspecified address.
+ * `undefined` where RFC 1122 3.2.2 forbids an answer: about ICMP errors, about fragments but the first, to or from
+ * multicast and broadcast, to the unspecified address. Of ICMP only echo requests are answered, because people ping
+ * (flannel answers no ICMP at all): any other type may be an error, and two errors could answer each other for ever.
  *
  * @param offending a packet that parseIpPacket has accepted as IPv4
  */
 export function netUnreachable(offending: Uint8Array, source: Ip): Uint8Array | undefined {
-  if (offending[9] === PROTOCOL_ICMP || (uint16(offending, 6) & 0x1fff) !== 0) return undefined;
+  if ((uint16(offending, 6) & 0x1fff) !== 0) return undefined;
+  const headerLength = ((offending[0] ?? 0) & 0x0f) * 4;
+  if (offending[9] === PROTOCOL_ICMP && offending[headerLength] !== TYPE_ECHO_REQUEST) return undefined;
   const firstSourceByte = offending[12] ?? 0;
   const firstDestinationByte = offending[16] ?? 0;
   if (firstSourceByte === 0 || firstSourceByte >= 224 || firstDestinationByte >= 224) return undefined;
 
-  const headerLength = ((offending[0] ?? 0) & 0x0f) * 4;
   const quoted = offending.subarray(0, Math.min(offending.length, headerLength + QUOTED_PAYLOAD));
   const packet = new Uint8Array(20 + 8 + quoted.length);
   packet[0] = 0x45;

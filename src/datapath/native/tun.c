@@ -1,0 +1,96 @@
+#include "tun.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <linux/if_tun.h>
+
+#include "report.h"
+
+static const char TUN_CONTROL[] = "/dev/net/tun";
+
+/* The kernel takes a "%d" in a name for a pattern, and makes a device of it. */
+static int is_device_name(const char *name)
+{
+    size_t length = strlen(name);
+
+    return length > 0 && length < IFNAMSIZ && strpbrk(name, "/% \t\n") == NULL;
+}
+
+static void report_no_device(const char *name)
+{
+    report("there is no device %s in this network namespace: corduroyd makes it, or by hand: "
+           "ip tuntap add dev %s mode tun",
+           name, name);
+}
+
+static void report_attach_failure(const char *name, int error)
+{
+    switch (error) {
+    case EBUSY:
+        report("the device %s is in use by another process: end the data plane that has it", name);
+        break;
+    case EPERM:
+        report("the device %s may not be attached to by this user: run as root, or with CAP_NET_ADMIN", name);
+        break;
+    case EINVAL:
+        report("the device %s is not a plain TUN device (it may be TAP, multi-queue, or another kind): "
+               "remove it, then: ip tuntap add dev %s mode tun",
+               name, name);
+        break;
+    default:
+        report("cannot attach to the device %s: %s", name, strerror(error));
+    }
+}
+
+static int attach(int fd, const char *name)
+{
+    struct ifreq request;
+
+    memset(&request, 0, sizeof request);
+    memcpy(request.ifr_name, name, strlen(name) + 1); /* is_device_name has checked that it fits */
+    request.ifr_flags = IFF_TUN | IFF_NO_PI;
+    if (ioctl(fd, TUNSETIFF, &request) < 0) {
+        report_attach_failure(name, errno);
+        return -1;
+    }
+    /* A device deleted since the look at its index was made anew by TUNSETIFF, and goes with the descriptor. */
+    memset(&request, 0, sizeof request);
+    if (ioctl(fd, TUNGETIFF, &request) < 0) {
+        report("cannot read the flags of the device %s: %s", name, strerror(errno));
+        return -1;
+    }
+    if (((unsigned short)request.ifr_flags & IFF_PERSIST) == 0) {
+        report_no_device(name);
+        return -1;
+    }
+    return 0;
+}
+
+int tun_attach(const char *name)
+{
+    int fd;
+
+    if (!is_device_name(name)) {
+        report("\"%s\" is not a device name: 1 to %d bytes, without / and %%", name, IFNAMSIZ - 1);
+        return -1;
+    }
+    if (if_nametoindex(name) == 0) {
+        report_no_device(name);
+        return -1;
+    }
+    fd = open(TUN_CONTROL, O_RDWR | O_CLOEXEC);
+    if (fd < 0) {
+        report("cannot open %s: %s: load the module (modprobe tun), run as root", TUN_CONTROL, strerror(errno));
+        return -1;
+    }
+    if (attach(fd, name) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}

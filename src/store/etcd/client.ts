@@ -1,0 +1,254 @@
+import {
+  type CallContext,
+  Etcd3,
+  EtcdAuthenticationFailedError,
+  GRPCFailedPreconditionError,
+  GRPCInvalidArgumentError,
+  GRPCUnauthenticatedError,
+  type ILeaseKeepAliveRequest,
+  type ILeaseKeepAliveResponse,
+  type IWatchRequest,
+  type IWatchResponse,
+} from 'etcd3';
+import { type ErrorContext, mayBeStaleToken, storeError } from './errors.ts';
+import { failover } from './failover.ts';
+import { type Credentials, DEFAULT_REQUEST_TIMEOUT_MS, type EtcdOptions, parseEndpoints } from './options.ts';
+
+type Calls = Pick<Etcd3, 'kv' | 'leaseClient'>;
+type CallOptions = NonNullable<Parameters<Etcd3['kv']['range']>[1]>;
+type Interceptor = NonNullable<CallOptions['interceptors']>[number];
+type Intercept = (...args: Parameters<Interceptor>) => ReturnType<Parameters<Interceptor>[1]>;
+
+/** etcd's answer to a call without a token while it wants none; see `#authenticate`. */
+const NO_TOKEN = '';
+/** gRPC status UNAUTHENTICATED. */
+const UNAUTHENTICATED = 16;
+
+/**
+ * A stream of responses: Node's Duplex underneath, which etcd3's type hides. Reading one at a time lets gRPC's flow
+ * control hold back etcd while the reader is busy.
+ */
+export interface ResponseStream<Request, Response> extends AsyncIterable<Response> {
+  write(request: Request): void;
+  /** No more requests; responses go on. */
+  end(): void;
+  /** Ends the call now. Harmless when it is over. */
+  stop(): void;
+}
+
+/**
+ * etcd3 as a bare transport: unary calls with a deadline, raw streams, and every error a CorduroyError. etcd3's own
+ * retries, circuit breaker, watcher, lease and authentication are not used; failover.ts and `#authenticate` say why.
+ */
+export class EtcdClient {
+  readonly requestTimeoutMs: number;
+  readonly #etcd: Etcd3;
+  readonly #endpoints: readonly string[];
+  readonly #credentials: Credentials | undefined;
+  readonly #context: ErrorContext;
+  #token: string | undefined;
+  #authenticating: Promise<string> | undefined;
+
+  /** @throws CorduroyError `usage` as parseEndpoints does */
+  constructor(options: EtcdOptions) {
+    const { urls, secure } = parseEndpoints(options);
+    const { tls, credentials } = options;
+    this.requestTimeoutMs = options.requestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS;
+    this.#endpoints = urls;
+    this.#credentials = credentials;
+    this.#context = {
+      endpoints: urls,
+      secure,
+      requestTimeoutMs: this.requestTimeoutMs,
+      username: credentials?.username,
+    };
+    this.#etcd = new Etcd3({
+      hosts: [...urls],
+      // etcd3's type wants a CA; gRPC itself takes the system's when there is none.
+      ...(tls === undefined
+        ? {}
+        : { credentials: { rootCertificate: tls.ca, certChain: tls.cert, privateKey: tls.key } as never }),
+      grpcOptions: CHANNEL_OPTIONS,
+      defaultCallOptions: (context) => this.#callOptions(context),
+      faultHandling: failover(urls, () => performance.now()),
+    });
+  }
+
+  /** For a call that does no harm when carried out twice: every endpoint gets its chance. */
+  async repeatable<T>(operation: string, call: (calls: Calls) => Promise<T>): Promise<T> {
+    for (let left = this.#endpoints.length; ; left--) {
+      try {
+        return await this.once(operation, call);
+      } catch (thrown) {
+        const error = storeError(thrown, operation, this.#context);
+        if (!error.retryable || left <= 1) throw error;
+      }
+    }
+  }
+
+  /** For a call that must reach etcd once at the most. (A token refused means that it was not carried out.) */
+  async once<T>(operation: string, call: (calls: Calls) => Promise<T>): Promise<T> {
+    try {
+      await this.#ensureToken();
+      try {
+        return await call(this.#etcd);
+      } catch (thrown) {
+        if (!mayBeStaleToken(thrown)) throw thrown;
+        if (this.#credentials === undefined) throw (await this.#asksForUser()) ? noUser(thrown) : thrown;
+        this.#token = undefined;
+        await this.#ensureToken();
+        return await call(this.#etcd);
+      }
+    } catch (thrown) {
+      throw storeError(thrown, operation, this.#context);
+    }
+  }
+
+  /** Opens a watch stream with the token at hand: read something first, for a stream cannot refresh it. */
+  async watchStream(): Promise<ResponseStream<IWatchRequest, IWatchResponse>> {
+    return responseStream(await this.#etcd.watchClient.watch());
+  }
+
+  toStoreError(thrown: unknown, operation: string) {
+    return storeError(thrown, operation, this.#context);
+  }
+
+  /** Streams must have been stopped before: they would go on. */
+  close(): void {
+    this.#etcd.close();
+  }
+
+  /**
+   * Fetches a token by ourselves. etcd3's Authenticator opens one more channel for every token and never closes it,
+   * and that channel has gRPC's default reconnection pause, which grows to two minutes while etcd is down.
+   */
+  async #ensureToken(): Promise<void> {
+    if (this.#credentials === undefined || this.#token !== undefined) return;
+    this.#authenticating ??= this.#authenticate(this.#credentials).finally(() => {
+      this.#authenticating = undefined;
+    });
+    this.#token = await this.#authenticating;
+  }
+
+  async #authenticate({ username, password }: Credentials): Promise<string> {
+    for (let left = this.#endpoints.length; ; left--) {
+      try {
+        const { token } = await this.#etcd.auth.authenticate({ name: username, password });
+        return token;
+      } catch (thrown) {
+        // Authentication is not enabled: go on without, as etcdctl does. Once it is, calls without a token fail as
+        // calls with a stale one do.
+        if (thrown instanceof GRPCFailedPreconditionError) return NO_TOKEN;
+        const error = storeError(thrown, `authenticate user "${username}"`, this.#context);
+        if (!error.retryable || left <= 1) throw error;
+      }
+    }
+  }
+
+  /**
+   * Whether authentication is enabled. etcd answers a call that lacks a user with INVALID_ARGUMENT, as it does to a
+   * malformed one; an attempt to log in as nobody tells the two apart.
+   */
+  async #asksForUser(): Promise<boolean> {
+    try {
+      await this.#etcd.auth.authenticate({ name: '', password: '' });
+      return true;
+    } catch (thrown) {
+      return thrown instanceof EtcdAuthenticationFailedError || thrown instanceof GRPCInvalidArgumentError;
+    }
+  }
+
+  #callOptions(context: CallContext): CallOptions {
+    const interceptors = [this.#interceptor(context)];
+    return context.isStream
+      ? { interceptors }
+      : { interceptors, deadline: Date.now() + this.requestTimeoutMs };
+  }
+
+  /**
+   * Adds the token, and to streams `hasleader`, which makes an etcd member that has lost its quorum end a watch
+   * instead of keeping it open and silent (what clientv3 calls WithRequireLeader).
+   */
+  #interceptor(context: CallContext): Interceptor {
+    const intercept: Intercept = (options, nextCall) => {
+      const call = nextCall(options);
+      const start = call.start.bind(call);
+      call.start = (metadata, listener) => {
+        const token = context.service === 'Auth' ? undefined : this.#token;
+        if (token) metadata.set('token', token);
+        if (context.isStream) metadata.set('hasleader', 'true');
+        start(metadata, {
+          onReceiveMetadata: (received) => listener?.onReceiveMetadata?.(received),
+          onReceiveMessage: (message) => listener?.onReceiveMessage?.(message),
+          onReceiveStatus: (status) => {
+            const refused = status.code === UNAUTHENTICATED;
+            if (refused && this.#token === token) this.#token = undefined;
+            // By etcd's own text, etcd3 would know an invalid token and repeat the call, for ever if need be. With a
+            // text of ours it goes by the code, and leaves the repeating to `once`.
+            listener?.onReceiveStatus?.(refused ? { ...status, details: 'the token was refused' } : status);
+          },
+        });
+      };
+      return call;
+    };
+    // gRPC's type wants the class InterceptingCall; its code, the interface alone.
+    return intercept as Interceptor;
+  }
+}
+
+/** One renewal over a stream of its own, as etcd offers no unary call for it. @returns seconds; 0: no such lease */
+export async function keepAliveOnce(client: Calls, id: string, timeoutMs: number): Promise<number> {
+  const deadline = Date.now() + timeoutMs;
+  const stream = responseStream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>(
+    await client.leaseClient.leaseKeepAlive({ deadline }),
+  );
+  try {
+    stream.write({ ID: id });
+    stream.end();
+    for await (const response of stream) return Number(response.TTL);
+    throw new Error('the stream ended before the lease was renewed');
+  } finally {
+    stream.stop();
+  }
+}
+
+function noUser(cause: unknown): GRPCUnauthenticatedError {
+  return Object.assign(new GRPCUnauthenticatedError('authentication is enabled'), { cause });
+}
+
+interface RawStream<Request> {
+  write(request: Request): void;
+  end(): void;
+  cancel(): void;
+}
+
+function responseStream<Request, Response>(raw: RawStream<Request>): ResponseStream<Request, Response> {
+  return {
+    write: (request) => raw.write(request),
+    end: () => raw.end(),
+    stop: () => {
+      // Ended first: etcd3 takes the CANCELLED of a stream it could still write to for a failure of the endpoint.
+      raw.end();
+      raw.cancel();
+    },
+    [Symbol.asyncIterator]: () => (raw as unknown as AsyncIterable<Response>)[Symbol.asyncIterator](),
+  };
+}
+
+const CHANNEL_OPTIONS = {
+  // A server that hangs closes nothing: only unanswered pings tell. etcd refuses pings more often than every 5 s
+  // (--grpc-keepalive-min-time).
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 5_000,
+  // gRPC's own pauses between connection attempts (default 1 s growing to 120 s) must not delay ours.
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 500,
+  // A host name that moved is asked for again that soon, not after the default of 30 s.
+  'grpc.dns_min_time_between_resolutions_ms': 1_000,
+  // The default of 4 MiB would refuse the listing of a large prefix, or one large watch response.
+  'grpc.max_receive_message_length': -1,
+  // An http_proxy in the environment is not meant for a database in the same network.
+  'grpc.enable_http_proxy': 0,
+  // No TXT queries for a service config with every host name.
+  'grpc.service_config_disable_resolution': 1,
+};

@@ -1,0 +1,117 @@
+import {
+  ClientClosedError,
+  castGrpcError,
+  EtcdAuthenticationFailedError,
+  EtcdInvalidAuthTokenError,
+  EtcdLeaseInvalidError,
+  EtcdPermissionDeniedError,
+  GRPCDeadlineExceededError,
+  GRPCInvalidArgumentError,
+  GRPCResourceExhastedError,
+  GRPCUnauthenticatedError,
+  isRecoverableError,
+} from 'etcd3';
+import { CorduroyError, messageOf } from '../../errors.ts';
+import { EndpointFailure } from './failover.ts';
+
+/** What an error's text names besides the operation. Never holds a password. */
+export interface ErrorContext {
+  readonly endpoints: readonly string[];
+  readonly secure: boolean;
+  readonly requestTimeoutMs: number;
+  readonly username: string | undefined;
+}
+
+/**
+ * Turns whatever etcd3 or gRPC threw into a CorduroyError. Goes by class (which stands for the gRPC status code), never
+ * by text.
+ *
+ * @param operation what was attempted on which object: `read keys under "/corduroy/"`
+ */
+export function storeError(thrown: unknown, operation: string, context: ErrorContext): CorduroyError {
+  if (thrown instanceof CorduroyError) return thrown;
+  const cause = grpcError(thrown);
+  const failed = `cannot ${operation}`;
+  const etcd = `etcd at ${context.endpoints.join(', ')}`;
+  const said = messageOf(cause);
+
+  if (cause instanceof ClientClosedError) {
+    return new CorduroyError('store-unavailable', `${failed}: the connection to ${etcd} is closed`, {
+      cause,
+    });
+  }
+  if (cause instanceof EtcdLeaseInvalidError) {
+    return new CorduroyError('lease-not-found', `${failed}: ${etcd} knows no such lease (any more)`, {
+      cause,
+    });
+  }
+  if (isDenied(cause)) {
+    const who = context.username === undefined ? 'without a user name' : `as user "${context.username}"`;
+    const advice =
+      context.username === undefined
+        ? 'give the user name and password, if etcd asks for them'
+        : 'check the password, and the permissions of the user’s roles (etcdctl user get, role get)';
+    return new CorduroyError('store-denied', `${failed}: ${etcd} refuses it ${who} (${said}); ${advice}`, {
+      cause,
+    });
+  }
+  if (cause instanceof GRPCDeadlineExceededError) {
+    return unavailable(
+      `${failed}: ${etcd} did not answer within ${context.requestTimeoutMs} ms; ` +
+        'check that it has a leader (etcdctl endpoint status) and that no firewall drops the packets',
+      cause,
+    );
+  }
+  if (cause instanceof GRPCResourceExhastedError) {
+    return unavailable(
+      `${failed}: ${etcd} has run out of something (${said}); ` +
+        'check its space quota (etcdctl alarm list) and its load',
+      cause,
+    );
+  }
+  if (cause instanceof Error && isRecoverableError(cause)) {
+    // gRPC reports a TLS handshake that failed, for want of a client certificate too, as mere unavailability.
+    const tls = context.secure ? ', and that the CA, client certificate and key are those etcd expects' : '';
+    return unavailable(
+      `${failed}: ${etcd} is unavailable (${said}); check that it runs, listens there and has a leader${tls}`,
+      cause,
+    );
+  }
+  return new CorduroyError(
+    'store-protocol',
+    `${failed}: ${etcd} answered what this program does not expect (${said}); check that it is etcd 3.4 or later`,
+    { cause },
+  );
+}
+
+/** Streams reject with gRPC's own errors, of one class; etcd3 tells them apart. */
+function grpcError(thrown: unknown): unknown {
+  if (thrown instanceof EndpointFailure) return thrown.cause;
+  return thrown instanceof Error ? castGrpcError(thrown) : thrown;
+}
+
+function unavailable(message: string, cause: unknown): CorduroyError {
+  return new CorduroyError('store-unavailable', message, { cause, retryable: true });
+}
+
+function isDenied(error: unknown): boolean {
+  return (
+    error instanceof EtcdAuthenticationFailedError ||
+    error instanceof EtcdPermissionDeniedError ||
+    error instanceof EtcdInvalidAuthTokenError ||
+    error instanceof GRPCUnauthenticatedError
+  );
+}
+
+/**
+ * Whether a new token may cure the error. etcd answers UNAUTHENTICATED to a token it does not know (it keeps simple
+ * tokens in memory, and forgets them with every restart), and INVALID_ARGUMENT to a call without one and to one older
+ * than the last change of its users. Both mean that nothing was carried out.
+ */
+export function mayBeStaleToken(error: unknown): boolean {
+  return (
+    error instanceof EtcdInvalidAuthTokenError ||
+    error instanceof GRPCUnauthenticatedError ||
+    error instanceof GRPCInvalidArgumentError
+  );
+}

@@ -1,0 +1,182 @@
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { gateway } from '../../src/bridge/subnet-env.ts';
+import { RUN_FILES } from '../../src/config/names.ts';
+import type { StatusDocument } from '../../src/daemon/status.ts';
+import { Lab } from '../../src/lab/lab.ts';
+import { inNamespace } from '../../src/lab/processes.ts';
+import { type LabHost, type LabSpec, underlay } from '../../src/lab/topology.ts';
+import { Prefix } from '../../src/net/prefix.ts';
+import { canUseNamespaces } from './netns.ts';
+
+const execute = promisify(execFile);
+const PROGRAMS = resolve('dist');
+export const NETWORK_PREFIX = '/coreos.com/network';
+
+/** Why a lab cannot be made on this machine, or `undefined`. */
+export function labObstacle(): string | undefined {
+  const namespaces = canUseNamespaces();
+  if (!namespaces.ok) return namespaces.reason;
+  const missing = ['etcd', 'etcdctl', 'nft', 'iptables', 'ping'].filter(
+    (tool) => spawnSync(tool, ['-V']).error !== undefined,
+  );
+  return missing.length === 0 ? undefined : `needs ${missing.join(', ')} (make setup installs them)`;
+}
+
+const present = new Set<string>();
+process.on('exit', () => {
+  for (const name of present)
+    spawnSync(process.execPath, [join(PROGRAMS, 'corduroy.js'), 'lab', 'down', '--name', name]);
+});
+
+/** A lab under a name of its own, with what a test does to it. `remove` ends it, as does the end of the process. */
+export class TestLab {
+  readonly lab: Lab;
+
+  private constructor(lab: Lab) {
+    this.lab = lab;
+  }
+
+  static async start(spec: Partial<Omit<LabSpec, 'name'>> = {}): Promise<TestLab> {
+    const name = `t${Math.floor(Math.random() * 36 ** 6).toString(36)}`;
+    present.add(name);
+    const lab = new Lab({ network: '10.244.0.0/16', mtu: 1500, ...spec, name }, PROGRAMS);
+    await lab.start();
+    return new TestLab(lab);
+  }
+
+  async addHosts(count: number): Promise<LabHost[]> {
+    const first = this.lab.hosts().length + 1;
+    return await Promise.all(Array.from({ length: count }, (_, index) => this.lab.addHost(first + index)));
+  }
+
+  async remove(): Promise<void> {
+    await Lab.down(this.lab.spec.name);
+    present.delete(this.lab.spec.name);
+  }
+
+  /** Runs a command on a host, or in a namespace by name. @returns its standard output, trimmed */
+  async on(place: LabHost | string, program: string, ...args: string[]): Promise<string> {
+    const [command = '', ...words] = inNamespace(typeof place === 'string' ? place : place.namespace, [
+      program,
+      ...args,
+    ]);
+    const env = this.lab.environment(typeof place === 'string' ? undefined : place);
+    const { stdout } = await execute(command, words, { env, maxBuffer: 2 ** 26 });
+    return stdout.trim();
+  }
+
+  /** Like `on`, for commands that may fail. */
+  async attempt(
+    place: LabHost | string,
+    program: string,
+    ...args: string[]
+  ): Promise<{ code: number; stdout: string; stderr: string }> {
+    const [command = '', ...words] = inNamespace(typeof place === 'string' ? place : place.namespace, [
+      program,
+      ...args,
+    ]);
+    const env = this.lab.environment(typeof place === 'string' ? undefined : place);
+    return await new Promise((done) => {
+      execFile(command, words, { env }, (error, stdout, stderr) => {
+        done({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr });
+      });
+    });
+  }
+
+  spawn(namespace: string, program: string, ...args: string[]): ChildProcess {
+    const [command = '', ...words] = inNamespace(namespace, [program, ...args]);
+    return spawn(command, words, { stdio: ['pipe', 'pipe', 'inherit'], env: this.lab.environment() });
+  }
+
+  async etcdctl(...args: string[]): Promise<string> {
+    const { namespace, etcd } = underlay(this.lab.spec.name);
+    return await this.on(namespace, 'etcdctl', '--endpoints', etcd, ...args);
+  }
+
+  async putLease(name: string, value: string): Promise<void> {
+    await this.etcdctl('put', `${NETWORK_PREFIX}/subnets/${name}`, value);
+  }
+
+  async status(host: LabHost): Promise<StatusDocument> {
+    return await this.lab.status(host);
+  }
+
+  async subnet(host: LabHost): Promise<string> {
+    return (await this.status(host)).lease?.subnets[0] ?? 'none';
+  }
+
+  log(host: LabHost): string {
+    return readFileSync(host.logFile, 'utf8');
+  }
+
+  /** Signals the daemon of a host, and waits until it is gone. */
+  async endDaemon(host: LabHost, signal: NodeJS.Signals): Promise<void> {
+    const { pid } = await this.status(host);
+    process.kill(pid, signal);
+    await until(`the daemon of ${host.name} is gone`, () => !isRunning(pid));
+  }
+
+  /** Whether one ping is answered within the time. */
+  async pings(namespace: string, address: string, seconds = 1): Promise<boolean> {
+    return (
+      (await this.attempt(namespace, 'ping', '-n', '-c', '1', '-W', String(seconds), address)).code === 0
+    );
+  }
+
+  /** What `corduroy down` has to leave as it was. */
+  async hostState(host: LabHost): Promise<Record<string, string>> {
+    const text = async (program: string, ...args: string[]) =>
+      withoutCounters(await this.on(host, program, ...args));
+    return {
+      links: await text('ip', '-br', 'link'),
+      addresses: await text('ip', '-br', 'address'),
+      routes: await text('ip', 'route', 'show', 'table', 'all'),
+      nft: await text('nft', 'list', 'ruleset'),
+      iptables: await text('iptables-save'),
+    };
+  }
+}
+
+/** Packet counts, time stamps, and the cached peer index and addresses that come and go by themselves. */
+function withoutCounters(text: string): string {
+  return text
+    .split('\n')
+    .filter((line) => !line.startsWith('#'))
+    .map((line) => line.replace(/packets \d+ bytes \d+|\[\d+:\d+\]/g, ''))
+    .join('\n');
+}
+
+/** The bridge's address in a subnet: it answers pings without a container. */
+export function bridgeAddress(subnet: string): string {
+  return gateway(Prefix.parse(subnet)).toString();
+}
+
+export function daemonSocket(host: LabHost): string {
+  return join(host.runDir, RUN_FILES.daemonSocket);
+}
+
+/** Waits for something to become true. @returns how long it took, milliseconds */
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  timeout = 10_000,
+): Promise<number> {
+  const start = performance.now();
+  while (!(await holds())) {
+    if (performance.now() - start > timeout) throw new Error(`not within ${timeout} ms: ${what}`);
+    await sleep(20);
+  }
+  return performance.now() - start;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}

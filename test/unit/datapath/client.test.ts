@@ -1,0 +1,143 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { connectDatapath } from '../../../src/datapath/client.ts';
+import { encodeHello } from '../../../src/datapath/messages.ts';
+import {
+  encodeFrame,
+  type Frame,
+  FrameReader,
+  REQUEST_TYPES,
+  RESPONSE_BIT,
+} from '../../../src/datapath/protocol.ts';
+
+const HELLO = encodeHello({ engine: 'fake', build: '0', pid: 42, config: undefined });
+
+/** An engine that does as the test says; HELLO is answered as it should be. */
+describe('connectDatapath', () => {
+  let folder: string;
+  let path: string;
+  let server: Server | undefined;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cdyt-'));
+    path = join(folder, 's');
+  });
+  afterEach(() => {
+    server?.close();
+    server = undefined;
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  async function engine(answer: (socket: Socket, frame: Frame) => void): Promise<void> {
+    const listening = createServer((socket) => {
+      const frames = new FrameReader();
+      socket.on('error', () => {});
+      socket.on('data', (chunk) => {
+        for (const frame of frames.push(chunk)) answer(socket, frame);
+      });
+    }).listen(path);
+    server = listening;
+    await new Promise((resolve) => listening.once('listening', resolve));
+  }
+
+  function politely(then: (socket: Socket, frame: Frame) => void) {
+    return (socket: Socket, frame: Frame) => {
+      if (frame.type === REQUEST_TYPES.hello) {
+        socket.write(encodeFrame(REQUEST_TYPES.hello | RESPONSE_BIT, frame.id, HELLO));
+      } else then(socket, frame);
+    };
+  }
+
+  test('nobody there: says so, and that it may be tried again', async () => {
+    await expect(connectDatapath(path)).rejects.toMatchObject({
+      code: 'datapath',
+      retryable: true,
+      message: expect.stringMatching(/no data plane answers at .*\/s .*: start it/),
+    });
+  });
+
+  test('an engine that never answers', async () => {
+    await engine(() => {});
+    await expect(connectDatapath(path, { timeoutMs: 50 })).rejects.toMatchObject({
+      code: 'datapath',
+      message: expect.stringMatching(/did not answer hello within .* ms: it is stuck; end it/),
+    });
+  });
+
+  test('an answer that is too late is let go, and the next request has its own', async () => {
+    let late: (() => void) | undefined;
+    await engine(
+      politely((socket, frame) => {
+        if (late === undefined) {
+          late = () => socket.write(encodeFrame(frame.type | RESPONSE_BIT, frame.id, Buffer.from('stale')));
+        } else {
+          late();
+          socket.write(encodeFrame(frame.type | RESPONSE_BIT, frame.id, new Uint8Array(0)));
+        }
+      }),
+    );
+    const datapath = await connectDatapath(path, { timeoutMs: 100 });
+    await expect(datapath.stats()).rejects.toThrow(/did not answer stats/);
+    await datapath.replaceRoutes({ generation: 1n, local: [], routes: [] });
+    datapath.close();
+  });
+
+  test('an engine that goes away: what waits fails, what comes after fails, and closed resolves', async () => {
+    await engine(politely((socket) => socket.destroy()));
+    const datapath = await connectDatapath(path);
+    await expect(Promise.all([datapath.stats(), datapath.stats()])).rejects.toMatchObject({
+      code: 'datapath',
+    });
+    await datapath.closed;
+    await expect(datapath.stats()).rejects.toThrow(/closed the connection/);
+  });
+
+  test('an engine that agrees to end and does not: the pid to end by hand', async () => {
+    await engine(
+      politely((socket, { type, id }) =>
+        socket.write(encodeFrame(type | RESPONSE_BIT, id, new Uint8Array(0))),
+      ),
+    );
+    const datapath = await connectDatapath(path, { timeoutMs: 50 });
+    await expect(datapath.shutdown()).rejects.toThrow(/end process 42 by hand/);
+    datapath.close();
+  });
+
+  test.each<[string, (frame: Frame) => Uint8Array, RegExp]>([
+    [
+      'another version',
+      ({ type, id }) => encodeFrame(type | RESPONSE_BIT, id, HELLO, 2),
+      /version 2 .* speaks 1: install the same/,
+    ],
+    ['another answer', ({ id }) => encodeFrame(0x99, id, HELLO), /answered hello with a frame of type 153/],
+    [
+      'an answer that ends too early',
+      ({ type, id }) => encodeFrame(type | RESPONSE_BIT, id, HELLO.subarray(1)),
+      /something else than version 1/,
+    ],
+    ['no frame at all', () => Buffer.from('HTTP/1.1 400 Bad Request\r\n'), /is it a data plane\?/],
+    ['an ERROR that is none', ({ id }) => encodeFrame(0xff, id, Uint8Array.of(1)), /is it a data plane\?/],
+  ])('%s', async (_what, answer, says) => {
+    await engine((socket, frame) => socket.write(answer(frame)));
+    await expect(connectDatapath(path)).rejects.toMatchObject({
+      code: 'datapath',
+      message: expect.stringMatching(says),
+    });
+  });
+
+  test('a value that does not fit the protocol is refused before it is sent', async () => {
+    let requests = 0;
+    await engine(politely(() => requests++));
+    const datapath = await connectDatapath(path);
+    await expect(datapath.replaceRoutes({ generation: -1n, local: [], routes: [] })).rejects.toMatchObject({
+      code: 'datapath',
+      message: expect.stringMatching(/cannot be sent replace-routes: -1 does not fit/),
+    });
+    expect(requests).toBe(0);
+    datapath.close();
+    await datapath.closed;
+  });
+});
