@@ -54,7 +54,7 @@ export class Daemon {
   readonly #parts: DaemonParts;
   readonly #host: HostKeeper;
   readonly #wake = new Wake();
-  readonly #conditions: Record<'etcd' | 'config' | 'round', Condition>;
+  readonly #conditions: Record<'etcd' | 'config' | 'lease' | 'round', Condition>;
   #saidKeys: ReadonlyMap<string, string> = new Map();
   #saidUnknownKeys = '';
   #stopped = false;
@@ -70,6 +70,7 @@ export class Daemon {
     this.#conditions = {
       etcd: new Condition(log, now),
       config: new Condition(log, now),
+      lease: new Condition(log, now),
       round: new Condition(log, now),
     };
     this.leases = new LeaseKeeper(
@@ -226,16 +227,14 @@ export class Daemon {
   async #ensureLease({ network, revision }: UsableConfig, { attributes }: Backend): Promise<HeldLease> {
     const { ranges } = network;
     try {
-      return await this.leases.ensure({
-        ranges,
-        configKey: this.view.configKey,
-        configRevision: revision,
-        attributes,
-      });
+      const wanted = { ranges, configKey: this.view.configKey, configRevision: revision, attributes };
+      const held = await this.leases.ensure(wanted);
+      this.#conditions.lease.clear('the lease is renewed again');
+      return held;
     } catch (error) {
       const { held } = this.leases;
       if (held === undefined || !isCode(error, 'store-unavailable')) throw error;
-      this.#conditions.etcd.raise(`the lease cannot be renewed: ${error.message}`);
+      this.#conditions.lease.raise(`the lease cannot be renewed: ${error.message}`);
       return held;
     }
   }

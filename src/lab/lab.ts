@@ -90,20 +90,19 @@ export class Lab {
 
   /** A host with its daemon, once that is ready; and its container. */
   async addHost(index: number): Promise<LabHost> {
-    const host = await this.startHost(index);
-    const status = await this.untilReady(host);
-    await this.addContainer(host, status);
+    const host = await this.prepareHost(index);
+    this.startDaemon(host);
+    await this.addContainer(host, await this.untilReady(host));
     return host;
   }
 
-  /** A host with its daemon just started. */
-  async startHost(index: number): Promise<LabHost> {
+  /** The namespaces of a host and its container, the host joined to the underlay; nothing runs in them yet. */
+  async prepareHost(index: number): Promise<LabHost> {
     const host = labHost(this.spec.name, index);
     mkdirSync(host.runDir, { recursive: true, mode: 0o755 });
     await run('ip', ['netns', 'add', host.namespace]);
     await run('ip', ['netns', 'add', host.container.namespace]);
     for (const batch of hostBatches(this.spec, host)) await applyBatch(batch);
-    this.startDaemon(host);
     return host;
   }
 

@@ -43,6 +43,8 @@ export interface LeaseKeeperOptions {
 
 /** How often a race is run again before the caller is told; each round lost means that another host got its lease. */
 const ROUNDS = 20;
+/** Milliseconds from a renewal that failed to the next try. */
+const RENEW_RETRY = 10_000;
 
 /**
  * Acquires this host's lease, renews it, and notices when it is gone.
@@ -130,7 +132,10 @@ export class LeaseKeeper {
       this.#held = { ...held, timed: this.#timed(held.timed.id, ttl, asked) };
       log.debug(`renewed the lease ${held.key} for ${ttl} s`);
     } catch (error) {
-      if (!isCode(error, 'lease-not-found')) throw error;
+      if (!isCode(error, 'lease-not-found')) {
+        this.#held = { ...held, timed: { ...held.timed, renewAt: now() + RENEW_RETRY } };
+        throw error;
+      }
       log.warn(`the lease ${held.key} has expired in etcd: taking it again`);
       this.#held = undefined;
     }
@@ -243,11 +248,12 @@ export class LeaseKeeper {
     const asked = this.#options.now();
     const { id, ttl } = await grant.get();
     const value = formatLeaseValue(attributes);
+    grant.used = true; // Also when no answer comes: then the key may have been written.
     const result = await this.#options.store.transaction(conditions, [
       { do: 'put', key, value, leaseId: id },
     ]);
+    grant.used = result.succeeded;
     if (!result.succeeded) return undefined;
-    grant.used = true;
     return { key, subnets, attributes, modRevision: result.revision, timed: this.#timed(id, ttl, asked) };
   }
 
