@@ -9,7 +9,8 @@ TOOLS := etcd:etcd-server etcdctl:etcd-client ip:iproute2 nft:nftables iptables:
 HEADERS := /usr/include/stdio.h:libc6-dev /usr/include/linux/if_tun.h:linux-libc-dev
 
 CC      ?= cc
-CFLAGS  ?= -O2
+CFLAGS  ?= -O2 -g
+HARDENING = -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE -pie -Wl,-z,relro,-z,now
 VERSION  = $(shell node -p 'require("./package.json").version')
 SOURCES := $(shell find src -name '*.ts')
 NATIVE  := $(wildcard src/datapath/native/*.c src/datapath/native/*.h)
@@ -56,7 +57,8 @@ dist/corduroy.js: $(SOURCES) tsconfig.json tsconfig.build.json package.json node
 
 dist/corduroy-datapath: $(NATIVE) package.json
 	@mkdir -p dist
-	$(CC) -std=c11 $(CFLAGS) -Wall -Wextra -Werror -DCORDUROY_VERSION='"$(VERSION)"' -o $@ $(filter %.c,$(NATIVE))
+	$(CC) -std=c11 -D_GNU_SOURCE $(CFLAGS) -Wall -Wextra -Werror -Wconversion $(HARDENING) \
+	  '-DCORDUROY_VERSION="$(VERSION)"' -o $@ $(filter %.c,$(NATIVE))
 
 check: setup ## types, lint, format, import rules
 	node_modules/.bin/tsc -p tsconfig.json

@@ -53,10 +53,14 @@ on c1 iperf3 --client "$c2" --time 5 | grep -E 'sender|receiver'
 say "h1 as its operator sees it"
 on h1 corduroy status
 
-say "h3 leaves: its devices and routes go, and the others forget it"
+say "h3 leaves: it removes what it made, and gives its lease back"
+c3=$(on c3 ip -4 -o address show dev eth0 | awk '{ sub("/.*", "", $4); print $4 }')
 on h3 corduroy down --release
 sleep 1
-corduroy lab status --name "$LAB"
+
+say "The others have dropped their routes to it: h1 has one peer left, and says so to who asks for c3"
+on h1 corduroy status | sed -n '/^PEER/,/^$/p'
+on c1 ping -n -c 1 -W 2 "$c3" | grep Unreachable
 on h1 corduroy leases list
 
 say "Done"

@@ -102,8 +102,11 @@ export function selectPeers(
   const oldestFirst = table
     .leases()
     .sort((one, other) => (one.entry.createRevision < other.entry.createRevision ? -1 : 1));
-  for (const lease of oldestFirst) {
-    if (lease.entry.key === self.key) continue;
+  const inUse = (subnet: Prefix) => ranges.some(({ network }) => network.family === subnet.family);
+  for (const stored of oldestFirst) {
+    if (stored.entry.key === self.key) continue;
+    // Of a dual-stack lease in a network of one family, the half that is in use.
+    const lease = stored.subnets.every(inUse) ? stored : { ...stored, subnets: stored.subnets.filter(inUse) };
     const twice = lease.subnets.find((subnet) => holders.has(subnet.toString()));
     const reason =
       objection(lease, ranges, self) ??
@@ -123,6 +126,7 @@ function objection(
   ranges: readonly SubnetRange[],
   self: Self,
 ): string | undefined {
+  if (subnets.length === 0) return 'the network has no subnets of this family';
   const outside = subnets.find((subnet) => !ranges.some(({ network }) => network.covers(subnet)));
   if (outside !== undefined) return `${outside} lies outside the network`;
   const mine = self.subnets.find((own) => subnets.some((subnet) => subnet.overlaps(own)));

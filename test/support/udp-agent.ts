@@ -19,7 +19,7 @@ export class UdpAgent {
   readonly #listeners = new Map<number, (event: Event) => void>();
   #lastId = 0;
 
-  constructor(namespace: NetNamespace) {
+  constructor(namespace: Pick<NetNamespace, 'spawn'>) {
     const program = fileURLToPath(new URL('udp-agent.mjs', import.meta.url));
     this.#process = namespace.spawn(process.execPath, [program], { stdio: ['pipe', 'pipe', 'inherit'] });
     const { stdout } = this.#process;

@@ -1,0 +1,126 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { LabHost } from '../../src/lab/topology.ts';
+import { labObstacle, TestLab, until } from '../support/lab.ts';
+
+/** Everything that puts something on the host. */
+const ALL = ['--ip-masq', '--ip-blackhole-route'];
+
+describe.skipIf(labObstacle())(`corduroy down ${labObstacle() ?? ''}`, () => {
+  let lab: TestLab;
+  let h1: LabHost;
+  let before: Record<string, string>;
+
+  beforeAll(async () => {
+    lab = await TestLab.start();
+    h1 = await lab.lab.prepareHost(1);
+    // The kernel takes a second or two to make sure of eth0's own IPv6 address.
+    await until('eth0 is settled', async () =>
+      /local fe80:.* dev eth0/.test(await lab.on(h1, 'ip', '-6', 'route', 'show', 'table', 'local')),
+    );
+    before = await lab.hostState(h1);
+  });
+  afterAll(async () => {
+    await lab?.remove();
+  });
+
+  it('has something to remove', async () => {
+    lab.lab.startDaemon(h1, ALL);
+    await lab.lab.untilReady(h1);
+    const now = await lab.hostState(h1);
+    for (const part of ['links', 'addresses', 'routes', 'nft', 'iptables'])
+      expect(now[part], part).not.toBe(before[part]);
+    expect(now.routes).toMatch(/blackhole 10\.244\.\d+\.0\/24 proto 67/);
+    expect(now.nft).toMatch(/masquerade fully-random/);
+  });
+
+  it('leaves the host as it was, and stops daemon and data plane', async () => {
+    const { pid, engine } = await lab.status(h1);
+    const { code, stdout } = await lab.attempt(h1, 'corduroy', 'down');
+    expect(code).toBe(0);
+    expect(stdout).toContain('removed: the daemon\nremoved: the data plane\n');
+    expect(await lab.hostState(h1)).toEqual(before);
+    for (const path of [h1.subnetFile, h1.runDir]) expect(existsSync(path), path).toBe(false);
+    for (const id of [pid, engine?.pid]) expect(existsSync(`/proc/${id}`), `process ${id}`).toBe(false);
+  });
+
+  it('finds nothing to do the second time', async () => {
+    expect(await lab.on(h1, 'corduroy', 'down')).toBe('there was nothing to remove');
+  });
+
+  it('does so after the daemon and the data plane were killed, too', async () => {
+    lab.lab.startDaemon(h1, ALL);
+    const { engine } = await lab.lab.untilReady(h1);
+    await lab.endDaemon(h1, 'SIGKILL');
+    process.kill(engine?.pid ?? 0, 'SIGKILL');
+    await lab.on(h1, 'corduroy', 'down');
+    expect(await lab.hostState(h1)).toEqual(before);
+  });
+
+  it('keeps what others have made: links, routes, rules, files', async () => {
+    await lab.on(h1, 'iptables', '-A', 'FORWARD', '-s', '203.0.113.0/24', '-j', 'DROP');
+    await lab.on(h1, 'ip', 'link', 'add', 'other0', 'type', 'bridge');
+    await lab.on(h1, 'ip', 'route', 'add', 'blackhole', '198.51.100.0/24', 'proto', '67');
+    const mixed = await lab.hostState(h1);
+    lab.lab.startDaemon(h1, ALL);
+    await lab.lab.untilReady(h1);
+    const file = join(h1.runDir, 'notes.txt');
+    writeFileSync(file, 'mine');
+    await lab.on(h1, 'corduroy', 'down');
+    expect(await lab.hostState(h1)).toEqual(mixed);
+    expect(existsSync(file)).toBe(true);
+    await lab.on(h1, 'iptables', '-F', 'FORWARD');
+    await lab.on(h1, 'ip', 'link', 'delete', 'other0');
+    await lab.on(h1, 'ip', 'route', 'delete', 'blackhole', '198.51.100.0/24');
+  });
+
+  it('keeps the lease without --release, and gives it back with it', async () => {
+    const leases = async () => JSON.parse(await lab.on(h1, 'corduroy', 'leases', 'list', '--json')).leases;
+    expect(await leases()).toHaveLength(1);
+    const refused = await lab.attempt(h1, 'corduroy', 'down', '--release');
+    expect(refused).toMatchObject({ code: 3 });
+    expect(refused.stderr).toContain('--release needs the running daemon');
+    lab.lab.startDaemon(h1);
+    await lab.lab.untilReady(h1);
+    await lab.on(h1, 'corduroy', 'down', '--release');
+    expect(await leases()).toEqual([]);
+  });
+
+  it('removes one instance and not the other', async () => {
+    lab.lab.startDaemon(h1, ['--ip-masq']);
+    await lab.lab.untilReady(h1);
+    const one = await lab.hostState(h1);
+    const place = join(dirname(h1.runDir), 'two');
+    const flags = [
+      '--instance',
+      'two',
+      '--run-dir',
+      place,
+      '--subnet-file',
+      join(place, 'subnet.env'),
+      '--etcd-prefix',
+      '/two',
+    ];
+    await lab.on(
+      h1,
+      'corduroy',
+      'config',
+      'set',
+      '--etcd-prefix',
+      '/two',
+      '{"Network": "10.245.0.0/16", "Backend": {"Port": 8286}}',
+    );
+    lab.lab.startDaemon(h1, ['--bridge', 'cbr2', '--ip-masq', ...flags]);
+    const daemon = flags.slice(0, 4);
+    await lab.on(h1, 'corduroy', 'wait', ...daemon);
+    expect(await lab.on(h1, 'ip', '-br', 'link')).toMatch(/cdy-two/);
+    expect(await lab.on(h1, 'nft', 'list', 'tables')).toMatch(/table ip corduroy-two/);
+    await lab.on(h1, 'corduroy', 'down', ...daemon);
+    await until(
+      'the first is as before',
+      async () => JSON.stringify(await lab.hostState(h1)) === JSON.stringify(one),
+    );
+    expect((await lab.status(h1)).problems).toEqual([]);
+  });
+});
