@@ -30,7 +30,7 @@ describe('a bad value is an error that names flag, value and rule', () => {
     ['--iptables-resync=1.5', /--iptables-resync is "1\.5"/],
     ['--healthz-ip=localhost', /--healthz-ip is "localhost": .*IP address/],
     ['--healthz-port=65536', /--healthz-port is "65536"; .* from 0 to 65535/],
-    ['--bridge=a-name-too-long', /--bridge is "a-name-too-long.*": a link name has 1 to 15 characters/],
+    ['--bridge=a-name-too-long1', /--bridge is "a-name-too-long1": a link name has 1 to 15 characters/],
     ['--bridge=a/b', /--bridge is "a\/b"/],
     ['--bridge=..', /--bridge is "\.\."/],
     ['--bridge=a b', /--bridge is "a b"/],
@@ -43,9 +43,7 @@ describe('a bad value is an error that names flag, value and rule', () => {
     ['--log-format=xml', /--log-format is "xml"; it is one of text, json/],
     ['-v=11', /-v is "11"; .* from 0 to 10/],
   ])('%s', (argument, says) => {
-    // 15 characters are the limit: "a-name-too-long" has just that many.
-    const argv = argument === '--bridge=a-name-too-long' ? ['--bridge=a-name-too-long1'] : [argument];
-    expect(() => resolve(argv)).toThrow(usage(says));
+    expect(() => resolve([argument])).toThrow(usage(says));
   });
 
   test.each([

@@ -38,7 +38,7 @@ describe('ranges', () => {
   test.each<[object, string]>([
     [{ IPv6Network: 'fd00::/48' }, 'fd00::/48 fd00:0:0:1:: fd00:0:0:ffff:: /64'],
     [{ IPv6Network: 'fd00::/62' }, 'fd00::/62 fd00:0:0:1:: fd00:0:0:3:: /64'],
-    [{ IPv6Network: 'fd00::/63' }, 'fd00::/63 fd00:0:0:0:8000:: fd00:0:0:1:8000:: /65'],
+    [{ IPv6Network: 'fd00::/63' }, 'fd00::/63 fd00::8000:0:0:0 fd00:0:0:1:8000:: /65'],
     [{ IPv6Network: 'fd00::/124' }, 'fd00::/124 fd00::4 fd00::c /126'],
     [{ IPv6Network: 'fd00::/48', IPv6SubnetLen: 56 }, 'fd00::/48 fd00:0:0:100:: fd00:0:0:ff00:: /56'],
     [
