@@ -63,7 +63,7 @@ dist/corduroy-datapath: $(NATIVE) package.json
 check: setup ## types, lint, format, import rules
 	node_modules/.bin/tsc -p tsconfig.json
 	node_modules/.bin/biome check .
-	node_modules/.bin/depcruise --log-level error src
+	node_modules/.bin/depcruise src
 
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "this needs root, for network namespaces and TUN devices. Run: sudo make $(MAKECMDGOALS)" >&2; exit 1; }

@@ -68,7 +68,7 @@ describe('a document that breaks a rule: key, value and rule are named', () => {
   const v6 = { EnableIPv4: false, EnableIPv6: true };
   const v4Network = { Network: '10.5.0.0/16' };
   const v6Network = { ...v6, IPv6Network: 'fd00::/48' };
-  test.each<[object, string]>([
+  test.each<[object, string | RegExp]>([
     [{}, 'Network is missing: name the range of IPv4 addresses, in CIDR form'],
     [{ Network: null }, 'Network is missing: name the range of IPv4 addresses, in CIDR form'],
     [v6, 'IPv6Network is missing: name the range of IPv6 addresses, in CIDR form'],
@@ -77,10 +77,7 @@ describe('a document that breaks a rule: key, value and rule are named', () => {
     [{ ...v4Network, EnableIPv6: 1 }, 'EnableIPv6 is 1: has to be true or false'],
     [{ ...v4Network, EnableNFTables: 'on' }, 'EnableNFTables is "on": has to be true or false'],
     [{ Network: 5 }, 'Network is 5: has to be a string'],
-    [
-      { Network: '10.5.0.0' },
-      'Network is "10.5.0.0": "10.5.0.0" is not a network in CIDR form, such as 10.5.0.0/16',
-    ],
+    [{ Network: '10.5.0.0' }, /^Network is "10\.5\.0\.0": .*is not a network in CIDR form/],
     [{ Network: 'fd00::/48' }, 'Network is "fd00::/48": has to be an IPv4 network'],
     [{ ...v6, IPv6Network: '10.5.0.0/16' }, 'IPv6Network is "10.5.0.0/16": has to be an IPv6 network'],
     [{ Network: '10.5.0.0/29' }, 'Network is "10.5.0.0/29": may be no smaller than a /28'],
@@ -109,7 +106,7 @@ describe('a document that breaks a rule: key, value and rule are named', () => {
       { ...v4Network, SubnetMax: '10.5.9.128' },
       'SubnetMax is "10.5.9.128": has to be the first address of a /24: 10.5.9.0 is one',
     ],
-    [{ ...v4Network, SubnetMin: 'x' }, 'SubnetMin is "x": "x" is not an IP address'],
+    [{ ...v4Network, SubnetMin: 'x' }, /^SubnetMin is "x": .*is not an IP address/],
     [{ ...v4Network, SubnetMin: 'fd00::' }, 'SubnetMin is "fd00::": has to lie in 10.5.0.0/16'],
     [
       { ...v4Network, SubnetMin: '10.5.9.0', SubnetMax: '10.5.8.0' },
@@ -125,7 +122,8 @@ describe('a document that breaks a rule: key, value and rule are named', () => {
     [{ ...v4Network, Backend: { Type: 7 } }, 'Backend.Type is 7: has to be a string'],
   ])('%o', (document, expected) => {
     const { value, problems } = parse(document);
-    expect(problems.map(formatProblem)).toEqual([expected]);
+    const matcher = expected instanceof RegExp ? expect.stringMatching(expected) : expected;
+    expect(problems.map(formatProblem)).toEqual([matcher]);
     expect(value).toBeUndefined();
   });
 
