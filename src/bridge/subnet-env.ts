@@ -1,4 +1,4 @@
-import { CorduroyError } from '../errors.ts';
+import { isCode } from '../errors.ts';
 import { Ip } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 
@@ -34,17 +34,18 @@ export function parseEnv(text: string): Map<string, string> {
   return new Map(pairs.flatMap((match) => (match?.[1] === undefined ? [] : [[match[1], match[2] ?? '']])));
 }
 
-/** The subnets in a subnet.env, IPv4 first; none when the file has none that can be read. */
+/** The subnets in a subnet.env, IPv4 first; none when any of them cannot be read. */
 export function subnetsIn(text: string): Prefix[] {
   const variables = parseEnv(text);
-  const values = [variables.get('FLANNEL_SUBNET'), variables.get('FLANNEL_IPV6_SUBNET')];
   try {
-    return values.flatMap((value) => {
-      const [address, length] = (value ?? '').split('/');
-      return address && length ? [Prefix.of(Ip.parse(address), Number(length))] : [];
+    return ['FLANNEL_SUBNET', 'FLANNEL_IPV6_SUBNET'].flatMap((name) => {
+      const value = variables.get(name);
+      if (value === undefined) return [];
+      const [address = '', length = ''] = value.split('/');
+      return [Prefix.of(Ip.parse(address), length === '' ? Number.NaN : Number(length))];
     });
   } catch (error) {
-    if (error instanceof CorduroyError) return [];
+    if (isCode(error, 'malformed')) return [];
     throw error;
   }
 }

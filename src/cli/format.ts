@@ -19,9 +19,14 @@ export function table(rows: readonly (readonly string[])[]): string {
 /** Decimal units, as network gear counts. */
 export function bytes(count: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  const step = count < 1 ? 0 : Math.min(Math.floor(Math.log10(count) / 3), units.length - 1);
-  const value = count / 1000 ** step;
-  return `${step === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[step]}`;
+  let value = count;
+  let unit = 0;
+  // 999 500 is shown as 1.0 MB, not as 1000 kB.
+  while (Math.round(value) >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
 
 /** The two largest units that matter: `23 h 59 min`. */

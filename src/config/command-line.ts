@@ -36,15 +36,25 @@ export function givenFlags(command: Command): Given {
  * one dash becomes two, and a bare boolean flag becomes `--flag=true` (so that it cannot swallow the next word).
  */
 export function fromGoStyle(argv: readonly string[]): string[] {
-  const end = argv.indexOf('--');
-  return argv.map((word, index) => {
-    if (end >= 0 && index >= end) return word;
+  const words: string[] = [];
+  for (let index = 0; index < argv.length; index++) {
+    const word = argv[index] ?? '';
+    if (word === '--') return [...words, ...argv.slice(index)];
     const [, name = '', rest = ''] = /^--?([a-z][a-z0-9-]*)(=[\s\S]*)?$/.exec(word) ?? [];
-    if (name === '' || /^v\d+$/.test(name)) return word;
-    if (!(name in FLAGS)) return `--${name}${rest}`;
-    if (FLAGS[name as FlagName].kind === 'boolean' && rest === '') return `--${name}=true`;
-    return name.length === 1 ? `-${name}${rest.replace('=', '')}` : `--${name}${rest}`;
-  });
+    const takesNext =
+      isFlag(name) && FLAGS[name].kind !== 'boolean' && rest === '' && index + 1 < argv.length;
+    // The next word is the value, even one that looks like a flag.
+    const value = takesNext ? `=${argv[++index]}` : rest;
+    if (name === '' || /^v\d+$/.test(name)) words.push(word);
+    else if (!isFlag(name)) words.push(`--${name}${rest}`);
+    else if (FLAGS[name].kind === 'boolean') words.push(`--${name}${rest || '=true'}`);
+    else words.push(name.length === 1 ? `-${name}${value.slice(1)}` : `--${name}${value}`);
+  }
+  return words;
+}
+
+function isFlag(name: string): name is FlagName {
+  return Object.hasOwn(FLAGS, name);
 }
 
 /** Complaints about the command line begin with the program's name, like all others. */

@@ -54,7 +54,7 @@ export const FLAGS = {
     help: 'key under which the network is kept',
     default: '/coreos.com/network',
     check: (value) =>
-      value.startsWith('/') && value !== '/' ? undefined : 'it starts with / and names a key below it',
+      /^(\/[^/]+)+\/*$/.test(value) ? undefined : 'it starts with / and names a key below it',
   },
   'etcd-keyfile': { kind: 'string', value: 'FILE', help: "key of the client's certificate (PEM)" },
   'etcd-certfile': { kind: 'string', value: 'FILE', help: 'certificate to show to etcd (PEM)' },

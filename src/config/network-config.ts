@@ -72,6 +72,9 @@ const FAMILIES = [
 
 type FamilyKeys = (typeof FAMILIES)[number];
 
+/** What flannel's own structure prints for an address that is not given. */
+const UNSET_ADDRESS = '0.0.0.0';
+
 const KNOWN_KEYS = [
   'EnableNFTables',
   'Backend',
@@ -84,7 +87,9 @@ export function parseNetworkConfig(text: string): Checked<NetworkConfig> {
   try {
     parsed = JSON.parse(text);
   } catch (error) {
-    return broken([{ key: 'the document', value: text, rule: `has to be JSON: ${messageOf(error)}` }]);
+    return broken([
+      { key: 'the document', value: text, rule: `has to be JSON: ${oneLine(messageOf(error))}` },
+    ]);
   }
   if (!isObject(parsed)) {
     return broken([
@@ -116,8 +121,8 @@ export function parseNetworkConfig(text: string): Checked<NetworkConfig> {
 
 /** One line for a log or a terminal. */
 export function formatProblem({ key, value, rule }: Problem): string {
-  const shown = value === undefined ? '' : ` is ${truncate(JSON.stringify(value))}:`;
-  return `${key}${shown} ${rule}`;
+  const shown = value === undefined ? '' : ` is ${jsonOf(value)}:`;
+  return `${key}${shown} ${oneLine(rule)}`;
 }
 
 /** The error of a document that breaks rules; `where` names it. */
@@ -149,9 +154,9 @@ function rangeOf(document: Document, keys: FamilyKeys, problems: Problem[]): Sub
   if (network.length > keys.longestNetwork) {
     return fail(keys.network, `may be no smaller than a /${keys.longestNetwork}`);
   }
-  const given = document.integer(keys.length, problems);
-  if (given === undefined && document.get(keys.length) !== undefined) return [];
-  // Flannel: the usual length where at least four such subnets fit, else the longest network of four.
+  const given = document.integer(keys.length, problems) || undefined;
+  if (given === undefined && document.get(keys.length)) return [];
+  // Flannel: 0 counts as not given; the usual length where at least four such subnets fit, else the longest network of four.
   const subnetLen =
     given ?? (network.length <= keys.defaultLength - 2 ? keys.defaultLength : network.length + 2);
   if (subnetLen > keys.longestSubnet) return fail(keys.length, `has to be below ${keys.longestSubnet + 1}`);
@@ -163,7 +168,7 @@ function rangeOf(document: Document, keys: FamilyKeys, problems: Problem[]): Sub
   }
   const size = 1n << BigInt(ADDRESS_BITS[keys.family] - subnetLen);
   const bound = (key: string, otherwise: Ip): Ip | undefined => {
-    if (document.get(key) === undefined) return otherwise;
+    if (document.get(key) === undefined || document.get(key) === UNSET_ADDRESS) return otherwise;
     const ip = document.parsed(key, problems, Ip.parse);
     if (ip === undefined) return undefined;
     if (!network.contains(ip)) fail(key, `has to lie in ${network}`);
@@ -200,8 +205,21 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** JSON for one line of a message; of what JSON.stringify cannot take (nesting beyond the stack), only that it is there. */
+function jsonOf(value: unknown): string {
+  try {
+    return truncate(JSON.stringify(value));
+  } catch {
+    return 'too deeply nested';
+  }
+}
+
+function oneLine(text: string): string {
+  return truncate(text.replace(/\p{Cc}+/gu, ' '));
+}
+
 function truncate(text: string): string {
-  return text.length > 120 ? `${text.slice(0, 120)}…` : text;
+  return text.length > 150 ? `${text.slice(0, 150)}…` : text;
 }
 
 /** A JSON object whose keys match case-insensitively, as in Go; null counts as absent. Reports what has the wrong type. */

@@ -20,10 +20,10 @@ const FLAG_NAMES = Object.keys(FLAGS) as FlagName[];
 
 /** @throws CorduroyError `usage` with a sentence that names the flag, variable or key, the value, and the rule */
 export function resolveOptions(given: Given, environment: NodeJS.ProcessEnv): Options {
-  const early = (name: 'instance' | 'config-file') => lookUp(name, given, environment, {})?.texts.at(-1);
-  const instance = early('instance') ?? '';
-  checkText('instance', instance, '--instance');
-  const configFile = early('config-file');
+  const early = (name: 'instance' | 'config-file') => lookUp(name, given, environment, {});
+  const instance = early('instance')?.texts.at(-1) ?? '';
+  checkText('instance', instance, early('instance')?.origin ?? '--instance');
+  const configFile = early('config-file')?.texts.at(-1);
   const file = readConfigFile(configFile ?? namesFor(instance).configFile, configFile !== undefined);
 
   const values = Object.fromEntries(
@@ -63,7 +63,8 @@ function lookUp(
   if (texts !== undefined) return { texts, origin: `--${name}` };
   for (const prefix of ['CORDUROYD', 'FLANNELD']) {
     const text = environment[variable(prefix, name)];
-    if (text !== undefined) return { texts: [text], origin: variable(prefix, name) };
+    // As in flannel, an empty variable counts as none.
+    if (text !== undefined && text !== '') return { texts: [text], origin: variable(prefix, name) };
   }
   return file[name];
 }
@@ -83,7 +84,7 @@ function readConfigFile(path: string, mustExist: boolean): { content: FileConten
   try {
     document = JSON.parse(text);
   } catch (error) {
-    throw usage(`the configuration file ${path} is not JSON: ${messageOf(error)}`);
+    throw usage(`the configuration file ${path} is not JSON${positionIn(text, error)}`);
   }
   if (typeof document !== 'object' || document === null || Array.isArray(document)) {
     throw usage(`the configuration file ${path} has to hold one JSON object, such as {"ip-masq": true}`);
@@ -91,7 +92,7 @@ function readConfigFile(path: string, mustExist: boolean): { content: FileConten
   const content: FileContent = {};
   for (const [key, value] of Object.entries(document)) {
     const origin = `"${key}" in ${path}`;
-    if (!(key in FLAGS) || key === 'instance' || key === 'config-file') {
+    if (!Object.hasOwn(FLAGS, key) || key === 'instance' || key === 'config-file') {
       throw usage(
         `${origin} is not a setting; the settings are the flags of corduroyd --help, without the dashes`,
       );
@@ -132,12 +133,21 @@ function settingOf(name: FlagName, found: Found | undefined): FlagValues[FlagNam
 
 function checkText(name: FlagName, text: string, origin: string): void {
   const flag: Flag = FLAGS[name];
-  const shown = flag.secret ? '(hidden)' : `"${text}"`;
+  // An address may hold a user and a password.
+  const shown = flag.secret ? '(hidden)' : `"${text.replace(/\/\/.*@/, '//(hidden)@')}"`;
   if (text === '' && flag.default === undefined) throw usage(`${origin} is empty`);
   if (flag.oneOf && !flag.oneOf.includes(text))
     throw usage(`${origin} is ${shown}; it is one of ${flag.oneOf.join(', ')}`);
   const broken = flag.check?.(text);
   if (broken !== undefined) throw usage(`${origin} is ${shown}: ${broken}`);
+}
+
+/** Where a text stops being JSON. The parser's own message quotes the text, which may hold a password. */
+function positionIn(text: string, error: unknown): string {
+  const [, position] = /at position (\d+)/.exec(messageOf(error)) ?? [];
+  if (position === undefined) return '';
+  const before = text.slice(0, Number(position)).split('\n');
+  return `: see line ${before.length}, character ${(before.at(-1)?.length ?? 0) + 1}`;
 }
 
 /** The forms Go's flag package takes. */

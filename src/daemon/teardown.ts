@@ -4,11 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ROUTE_PROTOCOL, RUN_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
 import { connectDatapath } from '../datapath/client.ts';
+import type { Datapath } from '../datapath/datapath.ts';
 import { CorduroyError, isCode } from '../errors.ts';
 import { removeFirewall } from '../host/firewall.ts';
 import { removeFromHost } from '../host/reconcile.ts';
 import { daemonRequest } from './control-client.ts';
+import { isRunning } from './is-running.ts';
 import { readHostRecord } from './state-file.ts';
+import type { StatusDocument } from './status.ts';
 
 /** Milliseconds a daemon may take to stop: a round that waits for etcd has to run into its deadline. */
 const STOP_TIMEOUT = 30_000;
@@ -49,37 +52,46 @@ export async function tearDown(options: Options, release: boolean): Promise<stri
 }
 
 async function stopDaemon(socketPath: string, release: boolean): Promise<string[]> {
+  let pid: number;
   try {
-    await daemonRequest(socketPath, 'POST', release ? '/v1/stop?release=true' : '/v1/stop');
+    ({ pid } = (await daemonRequest(socketPath, 'GET', '/v1/status')) as StatusDocument);
   } catch (error) {
     if (!isCode(error, 'no-daemon')) throw error;
     if (release) {
-      throw new CorduroyError(
-        'no-daemon',
-        `--release needs the running daemon, which knows the lease: ${error.message}`,
-      );
+      const text = `--release needs the running daemon, which knows the lease: ${error.message}`;
+      throw new CorduroyError('no-daemon', text);
     }
     return [];
   }
-  const deadline = performance.now() + STOP_TIMEOUT;
-  while (await daemonRequest(socketPath, 'GET', '/v1/status').catch(() => undefined)) {
-    if (performance.now() > deadline)
-      throw new CorduroyError('timeout', `corduroyd has not stopped after ${STOP_TIMEOUT / 1000} s`);
-    await sleep(50);
-  }
+  await daemonRequest(socketPath, 'POST', release ? '/v1/stop?release=true' : '/v1/stop');
+  await untilGone(pid, 'corduroyd');
   return ['the daemon'];
 }
 
 async function stopEngine(socketPath: string): Promise<string[]> {
+  let engine: Datapath;
   try {
-    const engine = await connectDatapath(socketPath);
-    await engine.shutdown();
-    await engine.closed;
-    return ['the data plane'];
+    engine = await connectDatapath(socketPath);
   } catch (error) {
-    // None answers: then deleting its device ends it.
+    // None answers: if one is there all the same, deleting its device ends it.
     if (isCode(error, 'datapath')) return [];
     throw error;
+  }
+  await engine.shutdown();
+  await untilGone(engine.hello.pid, 'the data plane');
+  return ['the data plane'];
+}
+
+async function untilGone(pid: number, name: string): Promise<void> {
+  const deadline = performance.now() + STOP_TIMEOUT;
+  while (isRunning(pid)) {
+    if (performance.now() > deadline) {
+      throw new CorduroyError(
+        'timeout',
+        `${name} (pid ${pid}) has not stopped after ${STOP_TIMEOUT / 1000} s`,
+      );
+    }
+    await sleep(20);
   }
 }
 

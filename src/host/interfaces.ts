@@ -64,7 +64,9 @@ export async function chooseInterface(
   host: HostNetwork,
 ): Promise<ExternalInterface> {
   const usable = host.interfaces.filter((one) => ipv4Of(one).length > 0);
-  const chosen = (one: Interface, why: string, address = ipv4Of(one)[0]): ExternalInterface => {
+  const chosen = (one: Interface, why: string, wanted?: Ip): ExternalInterface => {
+    // An IPv6 address says which interface is meant; what is published and listened on is IPv4.
+    const address = wanted?.family === 4 ? wanted : ipv4Of(one)[0];
     if (address === undefined) throw new CorduroyError('no-interface', `${one.name} has no IPv4 address`);
     const publicIp = wishes.publicIp === undefined ? address : Ip.parse(wishes.publicIp);
     return { name: one.name, mtu: one.mtu, address, publicIp, why };
@@ -98,6 +100,10 @@ export async function chooseInterface(
     if (named !== undefined) return chosen(named, `its name matches --iface-regex ${pattern}`);
   }
   if (wishes.ifaceCanReach !== undefined) {
+    const target = Ip.parse(wishes.ifaceCanReach);
+    const local = usable.find((one) => hasAddress(one, target)); // The route to it would be lo's.
+    if (local !== undefined)
+      return chosen(local, `it has the address of --iface-can-reach ${target}`, target);
     const route = await host.routeTo(wishes.ifaceCanReach);
     const found = usable.find(({ name }) => name === route?.device);
     const source = route?.source === undefined ? undefined : Ip.tryParse(route.source);

@@ -113,7 +113,7 @@ function planRoutes(
     ...stale.map((route) => `route delete ${routeWords(route, own)}`),
     ...wanted.routes
       .filter((route) => !presentTexts.has(formatRoute(route)))
-      .map((route) => `route replace ${routeWords(route, own)}`),
+      .map((route) => `route add ${routeWords(route, own)}`),
   ];
 }
 

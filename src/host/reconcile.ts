@@ -23,7 +23,7 @@ export async function reconcileHost(wanted: HostState, own: Ownership): Promise<
       const said = secondComplaint || complaint;
       throw new CorduroyError(
         'host-command',
-        `the host does not become what it should be; still to do: ${still.join('; ')}. ip said: ${said}`,
+        `the host does not become what it should be; still to do: ${still.join('; ')}. ip said: ${said}${hint(still)}`,
         {
           retryable: true,
         },
@@ -32,6 +32,15 @@ export async function reconcileHost(wanted: HostState, own: Ownership): Promise<
   }
   const changed = await Promise.all(wanted.sysctls.map(ensureSysctl));
   return [...lines, ...changed.filter((line) => line !== undefined)];
+}
+
+/** A route of the same destination that bears another protocol number is never replaced. */
+function hint(lines: readonly string[]): string {
+  const [, prefix] =
+    lines.map((line) => /^route add (?:blackhole )?(\S+)/.exec(line)).find((match) => match !== null) ?? [];
+  return prefix === undefined
+    ? ''
+    : `. If another program has a route there, remove it: ip route show ${prefix}`;
 }
 
 /** Removes every link and route of this instance. @returns what was removed, one line each */

@@ -46,11 +46,8 @@ function firstFree(range: Range, taken: readonly Prefix[], limit: number): Prefi
   const free: Prefix[] = [];
   let next = 0;
   let blockedUpTo = -1n;
-  for (
-    let start = range.subnetMin.value;
-    start <= range.subnetMax.value && free.length < limit;
-    start += size
-  ) {
+  let start = range.subnetMin.value;
+  while (start <= range.subnetMax.value && free.length < limit) {
     for (
       let block = blocks[next];
       block !== undefined && block.first < start + size;
@@ -58,7 +55,13 @@ function firstFree(range: Range, taken: readonly Prefix[], limit: number): Prefi
     ) {
       if (block.last > blockedUpTo) blockedUpTo = block.last;
     }
-    if (blockedUpTo < start) free.push(Prefix.of(Ip.of(family, start), range.subnetLen));
+    if (blockedUpTo < start) {
+      free.push(Prefix.of(Ip.of(family, start), range.subnetLen));
+      start += size;
+    } else {
+      // The first boundary past the block: one lease may cover more subnets than can be counted.
+      start = (blockedUpTo / size + 1n) * size;
+    }
   }
   return free;
 }

@@ -45,6 +45,7 @@ export interface LeaseKeeperOptions {
 const ROUNDS = 20;
 /** Milliseconds from a renewal that failed to the next try. */
 const RENEW_RETRY = 10_000;
+const RENEW_RETRY_SHORTEST = 500;
 
 /**
  * Acquires this host's lease, renews it, and notices when it is gone.
@@ -127,13 +128,20 @@ export class LeaseKeeper {
     const { now, store, log } = this.#options;
     if (held?.timed === undefined || now() < held.timed.renewAt) return;
     const asked = now();
+    const { id, expiresAt } = held.timed;
+    // What `observe` has found out while etcd was asked is newer than the answer.
+    const overtaken = () => this.#held !== held;
     try {
-      const ttl = await store.keepLease(held.timed.id);
-      this.#held = { ...held, timed: this.#timed(held.timed.id, ttl, asked) };
+      const ttl = await store.keepLease(id);
+      if (overtaken()) return;
+      this.#held = { ...held, timed: this.#timed(id, ttl, asked) };
       log.debug(`renewed the lease ${held.key} for ${ttl} s`);
     } catch (error) {
+      if (overtaken()) return;
       if (!isCode(error, 'lease-not-found')) {
-        this.#held = { ...held, timed: { ...held.timed, renewAt: now() + RENEW_RETRY } };
+        // Several tries before the end of even a short lease.
+        const pause = Math.min(RENEW_RETRY, Math.max((expiresAt - now()) / 4, RENEW_RETRY_SHORTEST));
+        this.#held = { ...held, timed: { id, expiresAt, renewAt: now() + pause } };
         throw error;
       }
       log.warn(`the lease ${held.key} has expired in etcd: taking it again`);
@@ -201,13 +209,26 @@ export class LeaseKeeper {
           [{ key, is: 'absent' }, unchangedConfig],
           grant,
         );
-        if (held)
-          log.info(
-            `leased ${decision.subnets.join(' and ')}${decision.reused ? ', the subnet this host had' : ''}`,
-          );
+        const subnets = decision.subnets.join(' and ');
+        if (held !== undefined)
+          log.info(`leased ${subnets}${decision.reused ? ', the subnet this host had' : ''}`);
+        else await this.#requireConfig(wanted);
         return held;
       }
     }
+  }
+
+  /** @throws CorduroyError `conflict` when the network config is not what the subnet was chosen by */
+  async #requireConfig({ configKey, configRevision }: Wanted): Promise<void> {
+    const config = await this.#options.store.get(configKey);
+    if (config?.modRevision === configRevision) return;
+    throw new CorduroyError(
+      'conflict',
+      `the network config ${configKey} changed while a subnet was leased: starting anew`,
+      {
+        retryable: true,
+      },
+    );
   }
 
   async #takeOver(lease: StoredLease, wanted: Wanted, grant: UnusedGrant): Promise<HeldLease | undefined> {

@@ -27,6 +27,9 @@ export interface LeaseAttributes {
 /** The last part of the key. */
 const KEY_NAME = /^(\d+\.\d+\.\d+\.\d+)-(\d{1,2})(?:&([0-9a-f:.]+)-(\d{1,3}))?$/;
 
+/** Characters: many times what any backend writes, and less nesting than JSON.stringify can bear. */
+const MAX_VALUE = 4096;
+
 /** An address of flannel's that stands for "none" where JSON null does not. */
 const NO_ADDRESS = '0.0.0.0';
 
@@ -51,8 +54,10 @@ export function parseLeaseName(name: string): Prefix[] {
     );
   }
   const subnets = [Prefix.parse(`${v4}/${v4Length}`)];
-  if (v6 !== undefined) subnets.push(Prefix.parse(`${v6}/${v6Length}`));
-  return subnets;
+  if (v6 === undefined) return subnets;
+  const second = Prefix.parse(`${v6}/${v6Length}`);
+  if (second.family !== 6) throw new CorduroyError('malformed', 'the subnet after & is no IPv6 subnet');
+  return [...subnets, second];
 }
 
 /** Compact JSON in flannel's key order; PublicIPv6 is always present. Equal attributes give equal bytes. */
@@ -68,6 +73,8 @@ export function formatLeaseValue(attributes: LeaseAttributes): string {
 
 /** @throws CorduroyError `malformed` with the key that is wrong. Unknown keys are ignored. */
 export function parseLeaseValue(text: string): LeaseAttributes {
+  if (text.length > MAX_VALUE)
+    throw new CorduroyError('malformed', `the value is longer than ${MAX_VALUE} characters`);
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);

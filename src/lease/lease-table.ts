@@ -70,13 +70,19 @@ function parseEntry(entry: Entry, folder: string): StoredLease | RejectedLease {
   try {
     subnets = parseLeaseName(entry.key.slice(folder.length));
   } catch (error) {
-    return { entry, reason: messageOf(error) };
+    return { entry, reason: shortReason(error) };
   }
   try {
     return { entry, subnets, attributes: parseLeaseValue(entry.value) };
   } catch (error) {
-    return { entry, named: subnets, reason: messageOf(error) };
+    return { entry, named: subnets, reason: shortReason(error) };
   }
+}
+
+/** A reason may quote the key, which may be as long as a book. */
+function shortReason(error: unknown): string {
+  const text = messageOf(error).replace(/\p{Cc}+/gu, ' ');
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
 /** This host, as far as other hosts' leases can collide with it. */
@@ -101,7 +107,11 @@ export function selectPeers(
   // Of two leases that name the same subnet, the older one counts, on every host alike.
   const oldestFirst = table
     .leases()
-    .sort((one, other) => (one.entry.createRevision < other.entry.createRevision ? -1 : 1));
+    .sort(({ entry: one }, { entry: other }) =>
+      one.createRevision === other.createRevision
+        ? one.key.localeCompare(other.key, 'en')
+        : Number(one.createRevision - other.createRevision),
+    );
   const inUse = (subnet: Prefix) => ranges.some(({ network }) => network.family === subnet.family);
   for (const stored of oldestFirst) {
     if (stored.entry.key === self.key) continue;

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gateway } from '../../src/bridge/subnet-env.ts';
 import { RUN_FILES } from '../../src/config/names.ts';
+import { isRunning } from '../../src/daemon/is-running.ts';
 import type { StatusDocument } from '../../src/daemon/status.ts';
 import { Lab } from '../../src/lab/lab.ts';
 import { inNamespace } from '../../src/lab/processes.ts';
@@ -171,12 +172,4 @@ export async function until(
     await sleep(20);
   }
   return performance.now() - start;
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
 }

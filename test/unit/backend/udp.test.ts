@@ -1,0 +1,112 @@
+import { describe, expect, test } from 'vitest';
+import { checkBackend } from '../../../src/backend/registry.ts';
+import { formatProblem, parseNetworkConfig } from '../../../src/config/network-config.ts';
+import { formatInterfaceAddress, formatRoute } from '../../../src/host/state.ts';
+import { LeaseTable } from '../../../src/lease/lease-table.ts';
+import { formatEndpoint } from '../../../src/net/endpoint.ts';
+import { Ip } from '../../../src/net/ip.ts';
+import { Prefix } from '../../../src/net/prefix.ts';
+import { entry, FOUR, PREFIX, value } from '../lease/fixtures.ts';
+
+const IFACE = {
+  name: 'eth0',
+  mtu: 1500,
+  address: Ip.parse('10.0.0.5'),
+  publicIp: Ip.parse('198.51.100.5'),
+  why: '',
+};
+
+function check(backend: object, over: object = {}) {
+  const text = JSON.stringify({ Network: '10.5.0.0/16', Backend: backend, ...over });
+  const { value: network } = parseNetworkConfig(text);
+  if (network === undefined) throw new Error('the network config of this test is not valid');
+  return checkBackend(network);
+}
+
+function open(backend: object = {}) {
+  const created = check(backend).value?.({ iface: IFACE, tun: 'corduroy0' });
+  if (created === undefined) throw new Error('the backend of this test is not valid');
+  return created;
+}
+
+describe('what a network config asks of its backend', () => {
+  test.each<[object, object, string[]]>([
+    [{ Type: 'vxlan' }, {}, ['Backend.Type is "vxlan": has to be one of udp: the others are not built yet']],
+    [
+      {},
+      { EnableIPv6: true, IPv6Network: 'fd00::/48' },
+      ['EnableIPv6 is true: has to be false: the udp backend does not carry IPv6 yet'],
+    ],
+    [{ Port: 0 }, {}, ['Backend.Port is 0: has to be a whole number from 1 to 65535']],
+    [{ Port: 65_536 }, {}, ['Backend.Port is 65536: has to be a whole number from 1 to 65535']],
+    [{ Port: '8285' }, {}, ['Backend.Port is "8285": has to be a whole number from 1 to 65535']],
+    [{ StrictSource: 1 }, {}, ['Backend.StrictSource is 1: has to be true or false']],
+    [
+      { Port: -1, StrictSource: 'no' },
+      {},
+      [
+        'Backend.Port is -1: has to be a whole number from 1 to 65535',
+        'Backend.StrictSource is "no": has to be true or false',
+      ],
+    ],
+  ])('%o %o', (backend, over, expected) => {
+    const { value: factory, problems } = check(backend, over);
+    expect(problems.map(formatProblem)).toEqual(expected);
+    expect(factory).toBeUndefined();
+  });
+
+  test('options that mean nothing are named', () => {
+    expect(check({ type: 'udp', PORT: 1, Vni: 1 })).toMatchObject({
+      problems: [],
+      unknownKeys: ['Backend.Vni'],
+    });
+  });
+});
+
+describe('the udp backend', () => {
+  const subnets = [Prefix.parse('10.5.1.0/24')];
+  const peers = new LeaseTable(PREFIX, [
+    entry('10.5.2.0-24', value('192.0.2.2')),
+    entry('10.5.3.0-24', '{"PublicIP":"192.0.2.3","BackendType":"vxlan"}'),
+    entry('10.5.4.0-24', '{"PublicIP":"0.0.0.0","PublicIPv6":"fd00::4"}'),
+  ]).leases();
+  const input = { ranges: FOUR, subnets, peers };
+
+  test('leaves room for 28 bytes of headers, and publishes an address and nothing else', () => {
+    expect(open()).toMatchObject({
+      mtu: 1472,
+      attributes: { publicIp: IFACE.publicIp, publicIpv6: undefined },
+    });
+    expect(Object.keys(open().attributes).sort()).toEqual(['publicIp', 'publicIpv6']);
+  });
+
+  test("the host: flannel's tunnel device, and the whole network by it", () => {
+    const { host } = open().desired(input);
+    expect(host.links).toMatchObject([{ name: 'corduroy0', kind: 'tun', mtu: 1472 }]);
+    expect(host.links[0]?.addresses.map(formatInterfaceAddress)).toEqual(['10.5.1.0/32']);
+    expect(host.routes.map(formatRoute)).toEqual(['10.5.0.0/16 dev corduroy0']);
+    expect(host.sysctls).toContainEqual({ path: 'net/ipv4/conf/corduroy0/forwarding', value: '1' });
+  });
+
+  test('the data plane: every lease with an IPv4 address is a route, whatever its BackendType', () => {
+    const { datapath } = open().desired(input);
+    expect(datapath?.routes.map(({ prefix, peer }) => `${prefix} ${formatEndpoint(peer)}`)).toEqual([
+      '10.5.2.0/24 192.0.2.2:8285',
+      '10.5.3.0/24 192.0.2.3:8285',
+    ]);
+    expect(datapath?.local).toEqual(subnets);
+    expect(datapath?.config).toEqual({
+      tunName: 'corduroy0',
+      mtu: 1472,
+      listen: { address: IFACE.address, port: 8285 },
+      icmpSources: [Ip.parse('10.5.1.0')],
+      strictSource: true,
+    });
+  });
+
+  test('Port is where it listens and where the others do; StrictSource is handed on', () => {
+    const { datapath } = open({ port: 9000, strictsource: false }).desired(input);
+    expect(datapath?.config).toMatchObject({ listen: { port: 9000 }, strictSource: false });
+    expect(datapath?.routes.map(({ peer }) => peer.port)).toEqual([9000, 9000]);
+  });
+});

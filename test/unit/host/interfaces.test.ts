@@ -1,0 +1,165 @@
+import { describe, expect, test } from 'vitest';
+import {
+  chooseInterface,
+  type HostNetwork,
+  type Interface,
+  type InterfaceWishes,
+} from '../../../src/host/interfaces.ts';
+import { parseAddress } from './simulated-host.ts';
+
+const iface = (name: string, ...addresses: string[]): Interface => ({
+  name,
+  mtu: name === 'lo' ? 65_536 : 1500,
+  addresses: addresses.map(parseAddress),
+});
+const INTERFACES = [
+  iface('lo', '127.0.0.1/8', '::1/128'),
+  iface('eth0', '10.0.0.5/24', 'fd00::5/64'),
+  iface('eth1', '192.168.7.5/24', '192.168.7.6/24'),
+  iface('eth2', 'fd01::5/64'),
+  iface('wg0', '10.9.0.5/24'),
+];
+const NO_WISHES: InterfaceWishes = {
+  iface: [],
+  ifaceRegex: [],
+  ifaceCanReach: undefined,
+  publicIp: undefined,
+};
+
+/** Routes: the default one leaves by eth0, all others as given. */
+function choose(
+  wishes: Partial<InterfaceWishes>,
+  routes: Record<string, { device: string; source?: string }> = { default: { device: 'eth0' } },
+  interfaces = INTERFACES,
+) {
+  const host: HostNetwork = { interfaces, routeTo: async (address = 'default') => routes[address] };
+  return chooseInterface({ ...NO_WISHES, ...wishes }, host);
+}
+
+describe("chooseInterface, in flannel's order", () => {
+  test.each<[string, Partial<InterfaceWishes>, string, RegExp]>([
+    ['a name', { iface: ['eth1'] }, 'eth1 192.168.7.5', /^--iface eth1 is there$/],
+    ['an address', { iface: ['192.168.7.6'] }, 'eth1 192.168.7.6', /^--iface 192\.168\.7\.6 is there$/],
+    [
+      'the first that is there',
+      { iface: ['eth9', '10.1.1.1', 'wg0', 'eth1'] },
+      'wg0 10.9.0.5',
+      /^--iface wg0/,
+    ],
+    ['one without IPv4 is passed over', { iface: ['eth2', 'eth1'] }, 'eth1 192.168.7.5', /--iface eth1/],
+    [
+      'a pattern of addresses',
+      { ifaceRegex: ['^192\\.168\\.7\\.6'] },
+      'eth1 192.168.7.6',
+      /^its address 192\.168\.7\.6/,
+    ],
+    ['a pattern of names', { ifaceRegex: ['^wg'] }, 'wg0 10.9.0.5', /^its name matches --iface-regex \^wg$/],
+    [
+      'addresses before names',
+      { ifaceRegex: ['th1|10\\.9'] },
+      'wg0 10.9.0.5',
+      /^its address 10\.9\.0\.5 matches/,
+    ],
+    [
+      'the first pattern that matches',
+      { ifaceRegex: ['^nope$', 'wg0', 'eth1'] },
+      'wg0 10.9.0.5',
+      /regex wg0$/,
+    ],
+    ['names before patterns', { iface: ['eth1'], ifaceRegex: ['wg'] }, 'eth1 192.168.7.5', /--iface eth1/],
+    [
+      'patterns where no name fits',
+      { iface: ['eth9'], ifaceRegex: ['wg'] },
+      'wg0 10.9.0.5',
+      /--iface-regex wg/,
+    ],
+    ['the default route', {}, 'eth0 10.0.0.5', /^the default route leaves by it$/],
+    [
+      'the holder of the public address',
+      { publicIp: '192.168.7.6' },
+      'eth1 192.168.7.6',
+      /--public-ip 192\.168\.7\.6/,
+    ],
+  ])('%s', async (_what, wishes, expected, why) => {
+    const chosen = await choose(wishes);
+    expect(`${chosen.name} ${chosen.address}`).toBe(expected);
+    expect(chosen.why).toMatch(why);
+    expect(chosen.mtu).toBe(1500);
+  });
+
+  test('the public address is that of the interface, or the one given', async () => {
+    expect(String((await choose({})).publicIp)).toBe('10.0.0.5');
+    const behindNat = await choose({ iface: ['eth1'], publicIp: '198.51.100.1' });
+    expect([String(behindNat.address), String(behindNat.publicIp)]).toEqual(['192.168.7.5', '198.51.100.1']);
+    const elsewhere = await choose({ publicIp: '198.51.100.1' });
+    expect([elsewhere.name, String(elsewhere.publicIp)]).toEqual(['eth0', '198.51.100.1']);
+  });
+
+  test('an interface named by its IPv6 address is used with its IPv4 address: the udp backend has no other', async () => {
+    const chosen = await choose({ iface: ['fd00::5'] });
+    expect([chosen.name, String(chosen.address), String(chosen.publicIp)]).toEqual([
+      'eth0',
+      '10.0.0.5',
+      '10.0.0.5',
+    ]);
+  });
+
+  describe('--iface-can-reach', () => {
+    const routes = {
+      '192.168.8.1': { device: 'eth1', source: '192.168.7.6' },
+      '192.168.9.1': { device: 'wg0' },
+      // The kernel routes a host's own address by the loopback device.
+      '10.0.0.5': { device: 'lo', source: '10.0.0.5' },
+      default: { device: 'eth0' },
+    };
+    test.each([
+      ['192.168.8.1', 'eth1 192.168.7.6'],
+      ['192.168.9.1', 'wg0 10.9.0.5'],
+      ['10.0.0.5', 'eth0 10.0.0.5'],
+    ])('%s: %s', async (ifaceCanReach, expected) => {
+      const chosen = await choose({ ifaceCanReach }, routes);
+      expect(`${chosen.name} ${chosen.address}`).toBe(expected);
+      expect(chosen.why).toContain(`--iface-can-reach ${ifaceCanReach}`);
+    });
+
+    test('comes last', async () => {
+      const wishes = { iface: ['eth9'], ifaceRegex: ['^eth0$'], ifaceCanReach: '192.168.8.1' };
+      expect((await choose(wishes, routes)).name).toBe('eth0');
+    });
+  });
+
+  test.each<[string, Partial<InterfaceWishes>, Record<string, { device: string }>, RegExp]>([
+    [
+      'none of the wishes',
+      { iface: ['eth9'] },
+      { default: { device: 'eth0' } },
+      /fits --iface, --iface-regex or/,
+    ],
+    ['nor with a public address', { iface: ['eth2'], publicIp: '10.0.0.5' }, {}, /fits --iface/],
+    [
+      'no route to what is to be reached',
+      { ifaceCanReach: '10.77.0.1' },
+      { default: { device: 'eth0' } },
+      /can-reach/,
+    ],
+    ['no default route', {}, {}, /there is no default route, so .* named with --iface/],
+    [
+      'a default route without IPv4',
+      {},
+      { default: { device: 'eth2' } },
+      /leaves by eth2, which has no IPv4/,
+    ],
+  ])('an error says what there is to choose from: %s', async (_what, wishes, routes, says) => {
+    await expect(choose(wishes, routes)).rejects.toMatchObject({ code: 'no-interface', retryable: true });
+    await expect(choose(wishes, routes)).rejects.toThrow(says);
+    await expect(choose(wishes, routes)).rejects.toThrow(
+      /This host has: lo \(127\.0\.0\.1\), eth0 \(10\.0\.0\.5\), eth1 \(192\.168\.7\.5, 192\.168\.7\.6\), wg0/,
+    );
+  });
+
+  test('a host with nothing at all', async () => {
+    await expect(choose({}, {}, [iface('eth2', 'fd01::5/64')])).rejects.toThrow(
+      /This host has: no interface with an IPv4 address/,
+    );
+  });
+});

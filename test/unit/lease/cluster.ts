@@ -1,0 +1,135 @@
+import type { SubnetRange } from '../../../src/config/network-config.ts';
+import type { RandomInt } from '../../../src/ipam/pick-subnet.ts';
+import { type HeldLease, LeaseKeeper } from '../../../src/lease/lease-keeper.ts';
+import type { LeaseAttributes } from '../../../src/lease/lease-record.ts';
+import { LeaseTable } from '../../../src/lease/lease-table.ts';
+import { Prefix } from '../../../src/net/prefix.ts';
+import type { Entry, LeaseId } from '../../../src/store/store.ts';
+import { attributes, CONFIG_KEY, FOUR, PREFIX, value } from './fixtures.ts';
+import { HookedStore } from './hooked-store.ts';
+import { RecordedLog } from './recorded-log.ts';
+
+export const FOLDER = `${PREFIX}/subnets/`;
+export const ME = '192.0.2.1';
+export const OTHER = '192.0.2.2';
+
+interface HostOptions {
+  readonly publicIp?: string;
+  readonly attributes?: LeaseAttributes;
+  readonly previous?: readonly string[];
+  readonly ttl?: number;
+  readonly renewMargin?: number;
+  readonly random?: RandomInt;
+  readonly ranges?: readonly SubnetRange[];
+}
+
+export const first: RandomInt = () => 0;
+export const last: RandomInt = (bound) => bound - 1;
+
+/** A network of four subnets, kept in a store whose time the test moves. */
+export class Cluster {
+  readonly clock = { ms: 0 };
+  readonly store = new HookedStore({ clock: () => this.clock.ms });
+  /** Of the network config, as the hosts know it. */
+  configRevision = 0n;
+
+  static async create(): Promise<Cluster> {
+    const cluster = new Cluster();
+    cluster.configRevision = (await cluster.put(CONFIG_KEY, '{}')).modRevision;
+    return cluster;
+  }
+
+  /** Time passes, for etcd and for the hosts. */
+  pass(seconds: number): void {
+    this.clock.ms += seconds * 1000;
+    this.store.advance(0);
+  }
+
+  host(options: HostOptions = {}): Host {
+    return new Host(this, options);
+  }
+
+  /** Writes a key, whatever stands there, as flannel does. @returns the entry */
+  async put(key: string, content: string, leaseId?: LeaseId): Promise<Entry> {
+    const { beforeTransaction } = this.store;
+    this.store.beforeTransaction = undefined;
+    await this.store.transaction([], [{ do: 'put', key, value: content, ...(leaseId && { leaseId }) }]);
+    this.store.beforeTransaction = beforeTransaction;
+    return this.entry(key);
+  }
+
+  /** A lease of another host, or of one's own from an earlier life. */
+  async lease(name: string, content = value(OTHER), ttl = 86_400): Promise<Entry> {
+    const { id } = await this.store.grantLease(ttl);
+    return this.put(FOLDER + name, content, id);
+  }
+
+  async reserve(name: string, content = value(OTHER)): Promise<Entry> {
+    return this.put(FOLDER + name, content);
+  }
+
+  async delete(name: string): Promise<void> {
+    await this.store.transaction([], [{ do: 'delete', key: FOLDER + name }]);
+  }
+
+  async entry(key: string): Promise<Entry> {
+    const found = await this.store.get(key);
+    if (found === undefined) throw new Error(`there is no ${key}`);
+    return found;
+  }
+
+  /** Names of all leases, and whose they are: `10.5.1.0-24 192.0.2.1`. */
+  async leases(): Promise<string[]> {
+    const { entries } = await this.store.list(FOLDER);
+    return entries.map(({ key, value: text }) => {
+      const { PublicIP: ip } = JSON.parse(text) as { PublicIP: string };
+      return `${key.slice(FOLDER.length)} ${ip}`;
+    });
+  }
+
+  async table(): Promise<LeaseTable> {
+    return new LeaseTable(PREFIX, (await this.store.list(FOLDER)).entries);
+  }
+}
+
+export class Host {
+  readonly keeper: LeaseKeeper;
+  readonly log = new RecordedLog();
+  readonly #cluster: Cluster;
+  readonly #options: HostOptions;
+
+  constructor(cluster: Cluster, options: HostOptions) {
+    this.#cluster = cluster;
+    this.#options = options;
+    const { ttl = 86_400, renewMargin = 3600, random = first, previous = [] } = options;
+    this.keeper = new LeaseKeeper(
+      {
+        store: cluster.store,
+        prefix: PREFIX,
+        ttl,
+        renewMargin,
+        random,
+        now: () => cluster.clock.ms,
+        sleep: async () => undefined,
+        log: this.log,
+      },
+      previous.map(Prefix.parse),
+    );
+  }
+
+  async ensure(): Promise<HeldLease> {
+    const { ranges = FOUR, publicIp = ME, attributes: given = attributes(publicIp) } = this.#options;
+    const { configRevision } = this.#cluster;
+    return this.keeper.ensure({ ranges, configKey: CONFIG_KEY, configRevision, attributes: given });
+  }
+
+  /** The subnet it holds then. */
+  async subnet(): Promise<string> {
+    return (await this.ensure()).subnets.join(' ');
+  }
+
+  /** What the daemon does on every event. */
+  async observe(): Promise<void> {
+    this.keeper.observe(await this.#cluster.table());
+  }
+}
