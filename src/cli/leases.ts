@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { formatLeaseValue, subnetsFolder } from '../lease/lease-record.ts';
 import { LeaseTable, type StoredLease } from '../lease/lease-table.ts';
+import { printable } from '../printable.ts';
 import type { Store } from '../store/store.ts';
 import { print, printJson, withEtcdFlags, withStore } from './context.ts';
 import { duration, table } from './format.ts';
@@ -50,9 +51,7 @@ async function readLeases(store: Store, prefix: string): Promise<Listing> {
   const known = new LeaseTable(prefix, entries);
   return {
     leases: await Promise.all(known.leases().map((lease) => leaseLine(store, lease))),
-    malformed: known
-      .rejected()
-      .map(({ entry, reason }) => ({ key: JSON.stringify(entry.key).slice(1, -1), reason })),
+    malformed: known.rejected().map(({ entry, reason }) => ({ key: printable(entry.key), reason })),
   };
 }
 

@@ -1,6 +1,7 @@
 import { CorduroyError, messageOf } from '../errors.ts';
 import { ADDRESS_BITS, Ip } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
+import { printable } from '../printable.ts';
 
 /** The document under `{prefix}/config`: flannel's, key for key. */
 export interface NetworkConfig {
@@ -88,7 +89,7 @@ export function parseNetworkConfig(text: string): Checked<NetworkConfig> {
     parsed = JSON.parse(text);
   } catch (error) {
     return broken([
-      { key: 'the document', value: text, rule: `has to be JSON: ${oneLine(messageOf(error))}` },
+      { key: 'the document', value: text, rule: `has to be JSON: ${printable(messageOf(error))}` },
     ]);
   }
   if (!isObject(parsed)) {
@@ -122,7 +123,7 @@ export function parseNetworkConfig(text: string): Checked<NetworkConfig> {
 /** One line for a log or a terminal. */
 export function formatProblem({ key, value, rule }: Problem): string {
   const shown = value === undefined ? '' : ` is ${jsonOf(value)}:`;
-  return `${key}${shown} ${oneLine(rule)}`;
+  return `${key}${shown} ${printable(rule)}`;
 }
 
 /** The error of a document that breaks rules; `where` names it. */
@@ -208,18 +209,10 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 /** JSON for one line of a message; of what JSON.stringify cannot take (nesting beyond the stack), only that it is there. */
 function jsonOf(value: unknown): string {
   try {
-    return truncate(JSON.stringify(value));
+    return printable(JSON.stringify(value), 150);
   } catch {
     return 'too deeply nested';
   }
-}
-
-function oneLine(text: string): string {
-  return truncate(text.replace(/\p{Cc}+/gu, ' '));
-}
-
-function truncate(text: string): string {
-  return text.length > 150 ? `${text.slice(0, 150)}…` : text;
 }
 
 /** A JSON object whose keys match case-insensitively, as in Go; null counts as absent. Reports what has the wrong type. */

@@ -15,6 +15,8 @@ export function daemonRequest(socketPath: string, method: 'GET' | 'POST', path: 
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk;
       });
+      // Only a daemon that ends in the middle of its answer comes here without `end`.
+      response.on('error', (error) => fail('it broke off', error));
       response.on('end', () => {
         try {
           const body: unknown = JSON.parse(text);

@@ -1,5 +1,6 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { connect } from 'node:net';
 import { CorduroyError, messageOf } from '../errors.ts';
 import { daemonRequest } from './control-client.ts';
 import type { StatusDocument } from './status.ts';
@@ -13,11 +14,12 @@ export interface ControlHandlers {
 
 /** Also the lock of the run-dir: of two daemons, the second finds the first answering and gives up. */
 export async function serveControl(socketPath: string, handlers: ControlHandlers): Promise<Server> {
-  const running = await daemonRequest(socketPath, 'GET', '/v1/status').catch(() => undefined);
-  if (running !== undefined) {
+  if (await isServed(socketPath)) {
+    const running = await daemonRequest(socketPath, 'GET', '/v1/status').catch(() => undefined);
+    const pid = (running as StatusDocument | undefined)?.pid ?? 'unknown';
     throw new CorduroyError(
       'usage',
-      `a corduroyd with pid ${(running as StatusDocument).pid} runs with this run-dir already (${socketPath}): ` +
+      `a corduroyd with pid ${pid} runs with this run-dir already (${socketPath}): ` +
         'stop it, or use --instance or --run-dir to run another beside it',
     );
   }
@@ -67,6 +69,14 @@ async function respond(request: IncomingMessage, handlers: ControlHandlers): Pro
 function send(response: ServerResponse, code: number, body: unknown): void {
   response.writeHead(code, { 'content-type': 'application/json', connection: 'close' });
   response.end(`${JSON.stringify(body)}\n`);
+}
+
+function isServed(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath);
+    socket.on('connect', () => resolve(true)).on('error', () => resolve(false));
+    socket.on('connect', () => socket.destroy());
+  });
 }
 
 function listen(server: Server, start: () => void): Promise<void> {

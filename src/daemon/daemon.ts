@@ -10,6 +10,7 @@ import { fitsRanges } from '../lease/decide.ts';
 import { type HeldLease, LeaseKeeper } from '../lease/lease-keeper.ts';
 import { type RejectedLease, type StoredLease, selectPeers } from '../lease/lease-table.ts';
 import { Condition, type Log } from '../observe/log.ts';
+import { printable } from '../printable.ts';
 import type { Store } from '../store/store.ts';
 import { readIfThere } from './atomic-file.ts';
 import { DatapathKeeper } from './datapath-keeper.ts';
@@ -129,7 +130,7 @@ export class Daemon {
         this.#conditions.etcd.raise(`${event.error.message}. Trying again`);
       } else {
         this.#conditions.etcd.clear('etcd answers again');
-        this.leases.observe(this.view.leases);
+        this.leases.observe(this.view.leases, this.view.revision);
       }
       this.#wake.now();
     }
@@ -249,9 +250,4 @@ export class Daemon {
     }
     this.#saidKeys = reasons;
   }
-}
-
-/** A key is another's text: control characters must not reach a terminal, nor a book the log. */
-export function printable(key: string): string {
-  return JSON.stringify(key.length > 200 ? `${key.slice(0, 200)}…` : key).slice(1, -1);
 }

@@ -45,37 +45,56 @@ export class DatapathKeeper {
   /** Lets go of the engine; it goes on forwarding. */
   release(): void {
     const engine = this.#engine;
-    this.#engine = undefined;
+    this.#forget();
     engine?.close();
   }
 
   async #ensureEngine({ config }: DatapathState): Promise<Datapath> {
-    const { connect, launch, log } = this.#options;
     if (this.#engine !== undefined && sameConfig(this.#engine.hello.config, config)) return this.#engine;
-    let engine = this.#engine ?? (await connect().catch(() => undefined));
-    this.#forget();
-    if (engine?.hello.config !== undefined && !sameConfig(engine.hello.config, config)) {
-      log.info(`the data plane (pid ${engine.hello.pid}) has another configuration: replacing it`);
-      await engine.shutdown();
-      await engine.closed;
-      engine = undefined;
-    } else if (engine?.hello.config !== undefined) {
-      log.info(`adopted the running data plane (${engine.hello.engine}, pid ${engine.hello.pid})`);
-    }
-    if (engine === undefined) {
-      await launch(config.tunName);
-      engine = await connect();
-      log.info(`started the data plane (${engine.hello.engine}, pid ${engine.hello.pid})`);
-    }
-    if (engine.hello.config === undefined) {
-      await engine.configure(config);
-      log.info(`the data plane listens on ${formatEndpoint(config.listen)}, MTU ${config.mtu}`);
-      engine.close();
-      // A fresh greeting tells what the engine now holds.
-      engine = await connect();
-    }
+    this.release();
+    const engine = (await this.#adopt(config)) ?? (await this.#start(config));
     this.#supervise(engine);
     return engine;
+  }
+
+  /** The engine that runs, if any; one that holds another configuration is shut down instead. */
+  async #adopt(config: EngineConfig): Promise<Datapath | undefined> {
+    const { connect, log } = this.#options;
+    const engine = await connect().catch(() => undefined);
+    if (engine === undefined) return undefined;
+    const { engine: name, pid, config: held } = engine.hello;
+    if (sameConfig(held, config)) {
+      log.info(`adopted the running data plane (${name}, pid ${pid})`);
+      return engine;
+    }
+    try {
+      if (held === undefined) return await this.#configure(config);
+      log.info(`the data plane (pid ${pid}) has another configuration: replacing it`);
+      await engine.shutdown();
+      await engine.closed;
+      return undefined;
+    } finally {
+      engine.close();
+    }
+  }
+
+  async #start(config: EngineConfig): Promise<Datapath> {
+    await this.#options.launch(config.tunName);
+    const engine = await this.#configure(config);
+    this.#options.log.info(`started the data plane (${engine.hello.engine}, pid ${engine.hello.pid})`);
+    return engine;
+  }
+
+  async #configure(config: EngineConfig): Promise<Datapath> {
+    const { connect, log } = this.#options;
+    const idle = await connect();
+    try {
+      await idle.configure(config);
+    } finally {
+      idle.close();
+    }
+    log.info(`the data plane listens on ${formatEndpoint(config.listen)}, MTU ${config.mtu}`);
+    return connect(); // A fresh greeting tells what the engine now holds.
   }
 
   #supervise(engine: Datapath): void {

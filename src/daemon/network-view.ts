@@ -15,6 +15,8 @@ export interface UsableConfig {
 export class NetworkView {
   readonly configKey: string;
   readonly leases: LeaseTable;
+  /** Of the store, as of the last event. */
+  revision: Revision = 0n;
   /** False until the first snapshot. */
   complete = false;
   /** Why the watch is interrupted, or `undefined` while it is not. */
@@ -49,6 +51,7 @@ export class NetworkView {
         }
         break;
     }
+    this.revision = event.revision;
     this.fault = undefined;
   }
 

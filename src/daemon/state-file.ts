@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { messageOf } from '../errors.ts';
+import { printable } from '../printable.ts';
 import { readIfThere, writeAtomically } from './atomic-file.ts';
 
 /** What a daemon has put on this host beyond what bears its mark: kept in the run-dir for the next daemon and `down`. */
@@ -32,7 +33,7 @@ export function readHostRecord(path: string): { record: HostRecord; problem?: st
   } catch (error) {
     return {
       record: EMPTY_RECORD,
-      problem: `${path} cannot be understood and is not used: ${messageOf(error)}`,
+      problem: `${path} cannot be understood and is not used: ${printable(messageOf(error))}`,
     };
   }
 }

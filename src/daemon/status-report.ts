@@ -4,8 +4,9 @@ import type { Datapath, EngineStats } from '../datapath/datapath.ts';
 import { isCode } from '../errors.ts';
 import type { HeldLease } from '../lease/lease-keeper.ts';
 import type { StoredLease } from '../lease/lease-table.ts';
+import { printable } from '../printable.ts';
 import { VERSION } from '../version.ts';
-import { type Daemon, printable } from './daemon.ts';
+import type { Daemon } from './daemon.ts';
 import type { EngineStatus, PeerStatus, StatusDocument } from './status.ts';
 
 /** Gathers what the daemon, its lease and its data plane say now. @param now monotonic milliseconds */

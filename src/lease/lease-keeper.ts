@@ -81,18 +81,17 @@ export class LeaseKeeper {
     return this.#held;
   }
 
-  /** Compares what is held with what the store says; to be called after every change of the table. */
-  observe(table: LeaseTable): void {
+  /** Compares what is held with the table as of a revision; to be called after every change of it. */
+  observe(table: LeaseTable, revision: Revision): void {
     const held = this.#held;
-    if (held === undefined) return;
+    // A table from before our own write says nothing about it.
+    if (held === undefined || revision < held.modRevision) return;
     const stored = table.get(held.key);
     if (stored === undefined) {
       this.#options.log.warn(`the lease ${held.key} was deleted in etcd or has expired: taking it again`);
       this.#held = undefined;
     } else if (stored.entry.modRevision === held.modRevision) {
       return;
-    } else if (stored.entry.modRevision < held.modRevision) {
-      return; // An event from before our own write.
     } else if (stored.subnets !== undefined && isOwn(stored.attributes, held.attributes)) {
       // Rewritten with our own address, by a tool or a flanneld on this host: look at it anew.
       this.#options.log.info(`the lease ${held.key} was rewritten with this host's address: taking it over`);

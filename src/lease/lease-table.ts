@@ -2,6 +2,7 @@ import type { SubnetRange } from '../config/network-config.ts';
 import { messageOf } from '../errors.ts';
 import type { Ip } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
+import { printable } from '../printable.ts';
 import type { Change, Entry } from '../store/store.ts';
 import { type LeaseRecord, parseLeaseName, parseLeaseValue, subnetsFolder } from './lease-record.ts';
 
@@ -70,19 +71,13 @@ function parseEntry(entry: Entry, folder: string): StoredLease | RejectedLease {
   try {
     subnets = parseLeaseName(entry.key.slice(folder.length));
   } catch (error) {
-    return { entry, reason: shortReason(error) };
+    return { entry, reason: printable(messageOf(error)) };
   }
   try {
     return { entry, subnets, attributes: parseLeaseValue(entry.value) };
   } catch (error) {
-    return { entry, named: subnets, reason: shortReason(error) };
+    return { entry, named: subnets, reason: printable(messageOf(error)) };
   }
-}
-
-/** A reason may quote the key, which may be as long as a book. */
-function shortReason(error: unknown): string {
-  const text = messageOf(error).replace(/\p{Cc}+/gu, ' ');
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
 /** This host, as far as other hosts' leases can collide with it. */

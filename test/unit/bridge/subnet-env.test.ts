@@ -57,7 +57,7 @@ describe("reading others' files", () => {
     ['FLANNEL_SUBNET=10.5.72.1/x', []],
     ['FLANNEL_SUBNET=10.5.72.256/24', []],
     ['FLANNEL_SUBNET="10.5.72.1/24"', []],
-    ['FLANNEL_SUBNET=10.5.72.1/24\nFLANNEL_IPV6_SUBNET=rubbish', []],
+    ['FLANNEL_SUBNET=10.5.72.1/24\nFLANNEL_IPV6_SUBNET=rubbish/64', []],
   ])('the subnets in %j', (text, expected) => {
     expect(subnetsIn(text).map(String)).toEqual(expected);
   });

@@ -56,7 +56,7 @@ describe('the configuration file', () => {
     expect(warning).toMatch(/holds a password and every user can read it: chmod 600 \//);
     expect(warning).not.toContain('hunter2');
     expect(others).toEqual([]);
-    expect(warningsOf(secret, 0o600)).toEqual([]);
+    expect(warningsOf(secret, 0o640)).toEqual([]);
     expect(warningsOf('{"ip-masq": true}', 0o644)).toEqual([]);
   });
 

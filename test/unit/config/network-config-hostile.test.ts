@@ -89,6 +89,7 @@ describe('a hostile document', () => {
     ['several lines', JSON.stringify({ Network: 'first\nsecond' })],
     ['several lines that are no JSON', '{\n"Network":\n x}'],
     ['control characters', JSON.stringify({ Network: '\u001b[2J' })],
+    ['those of Latin-1, which some terminals obey too', JSON.stringify({ Network: '\u009b2J\u007f' })],
   ])('%s: the problem is one short line without control characters', (_what, text) => {
     const [line = ''] = parseNetworkConfig(text).problems.map(formatProblem);
     expect(line.length).toBeLessThan(400);

@@ -26,6 +26,16 @@ interface HostOptions {
 export const first: RandomInt = () => 0;
 export const last: RandomInt = (bound) => bound - 1;
 
+/** The last one, and from then on the first: whoever picks anew gets another subnet. */
+export function lastThenFirst(): RandomInt {
+  let picked = false;
+  return (bound) => {
+    if (picked) return 0;
+    picked = true;
+    return bound - 1;
+  };
+}
+
 /** A network of four subnets, kept in a store whose time the test moves. */
 export class Cluster {
   readonly clock = { ms: 0 };
@@ -130,6 +140,7 @@ export class Host {
 
   /** What the daemon does on every event. */
   async observe(): Promise<void> {
-    this.keeper.observe(await this.#cluster.table());
+    const { revision } = await this.#cluster.store.list(PREFIX);
+    this.keeper.observe(await this.#cluster.table(), revision);
   }
 }

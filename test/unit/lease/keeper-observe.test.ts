@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { Cluster, FOLDER, last, ME, OTHER } from './cluster.ts';
-import { value } from './fixtures.ts';
+import { Cluster, FOLDER, lastThenFirst, ME, OTHER } from './cluster.ts';
+import { PREFIX, value } from './fixtures.ts';
 
 describe('what happens to the lease in etcd', () => {
   test('nothing: it is held', async () => {
@@ -15,13 +15,13 @@ describe('what happens to the lease in etcd', () => {
 
   test('it is deleted: taken again with the same subnet', async () => {
     const cluster = await Cluster.create();
-    const host = cluster.host({ previous: ['10.5.2.0/24'], random: last });
+    const host = cluster.host({ random: lastThenFirst() });
     await host.ensure();
-    await cluster.delete('10.5.2.0-24');
+    await cluster.delete('10.5.4.0-24');
     await host.observe();
-    expect(host.log.loud).toEqual([expect.stringMatching(/^warn: the lease .*10\.5\.2\.0-24 was deleted/)]);
-    expect(await host.subnet()).toBe('10.5.2.0/24');
-    expect(await cluster.leases()).toEqual([`10.5.2.0-24 ${ME}`]);
+    expect(host.log.loud).toEqual([expect.stringMatching(/^warn: the lease .*10\.5\.4\.0-24 was deleted/)]);
+    expect(await host.subnet()).toBe('10.5.4.0/24');
+    expect(await cluster.leases()).toEqual([`10.5.4.0-24 ${ME}`]);
   });
 
   test.each([
@@ -77,9 +77,20 @@ describe('what happens to the lease in etcd', () => {
     const cluster = await Cluster.create();
     await cluster.lease('10.5.1.0-24', `{"PublicIP":"${ME}","BackendType":"vxlan"}`);
     const stale = await cluster.table();
+    const { revision } = await cluster.store.list(PREFIX);
     const host = cluster.host();
     const held = await host.ensure();
-    host.keeper.observe(stale);
+    host.keeper.observe(stale, revision);
+    expect(host.keeper.held).toBe(held);
+  });
+
+  test('a table from before its own creation is not a deletion', async () => {
+    const cluster = await Cluster.create();
+    const empty = await cluster.table();
+    const { revision } = await cluster.store.list(PREFIX);
+    const host = cluster.host();
+    const held = await host.ensure();
+    host.keeper.observe(empty, revision);
     expect(host.keeper.held).toBe(held);
   });
 

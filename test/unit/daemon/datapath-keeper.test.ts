@@ -1,0 +1,244 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { DatapathState } from '../../../src/backend/backend.ts';
+import { DatapathKeeper, difference } from '../../../src/daemon/datapath-keeper.ts';
+import type { Route } from '../../../src/datapath/datapath.ts';
+import { CorduroyError } from '../../../src/errors.ts';
+import { Ip } from '../../../src/net/ip.ts';
+import { Prefix } from '../../../src/net/prefix.ts';
+import { RecordedLog } from '../lease/recorded-log.ts';
+import { FakeEngine } from './fake-engine.ts';
+
+const routeOf = (text: string): Route => {
+  const [prefix = '', address = ''] = text.split(' ');
+  return { prefix: Prefix.parse(prefix), peer: { address: Ip.parse(address), port: 8285 } };
+};
+const A = '10.5.2.0/24 192.0.2.2';
+const B = '10.5.3.0/24 192.0.2.3';
+const B_MOVED = '10.5.3.0/24 192.0.2.33';
+
+function state(routes: readonly string[], over: { mtu?: number; local?: string } = {}): DatapathState {
+  const { mtu = 1472, local = '10.5.1.0/24' } = over;
+  return {
+    config: {
+      tunName: 'corduroy0',
+      mtu,
+      listen: { address: Ip.parse('10.0.0.5'), port: 8285 },
+      icmpSources: [Ip.parse('10.5.1.0')],
+      strictSource: true,
+    },
+    local: [Prefix.parse(local)],
+    routes: routes.map(routeOf),
+  };
+}
+
+const shown = (routes: readonly string[]) => routes.map((route) => `${route}:8285`).sort();
+
+/** A host with at most one engine, and a keeper for it. */
+function host(running?: FakeEngine) {
+  const log = new RecordedLog();
+  const machine = {
+    engine: running,
+    launches: 0,
+    gone: 0,
+    keeper: undefined as unknown as DatapathKeeper,
+    log,
+  };
+  machine.keeper = new DatapathKeeper({
+    connect: async () => {
+      if (machine.engine === undefined) throw new CorduroyError('datapath', 'no data plane answers');
+      return machine.engine.connect();
+    },
+    launch: async () => {
+      machine.engine = new FakeEngine(100 + ++machine.launches);
+    },
+    onGone: () => machine.gone++,
+    log,
+  });
+  return Object.assign(machine, {
+    /** No engine is there any more. */
+    lose: () => {
+      machine.engine = undefined;
+    },
+  });
+}
+
+async function started(routes: readonly string[] = [A]) {
+  const machine = host();
+  await machine.keeper.ensure(state(routes));
+  const { engine } = machine;
+  if (engine === undefined) throw new Error('no engine was started');
+  engine.calls.length = 0;
+  return { ...machine, machine, engine };
+}
+
+describe('DatapathKeeper', () => {
+  test('none runs: starts one, configures it, and sends the table', async () => {
+    const machine = host();
+    await machine.keeper.ensure(state([A, B]));
+    expect(machine.launches).toBe(1);
+    expect(machine.engine).toMatchObject({ config: state([]).config, local: '10.5.1.0/24', connections: 1 });
+    expect(machine.engine?.routes).toEqual(shown([A, B]));
+    expect(machine.keeper.engine?.hello.config).toEqual(state([]).config);
+  });
+
+  test('one runs with the same configuration: adopted, and sent the whole table once', async () => {
+    const { engine } = await started([A, B]);
+    const machine = host(engine);
+    await machine.keeper.ensure(state([B]));
+    expect([machine.launches, engine.calls]).toEqual([0, ['replace 1']]);
+    expect(engine.routes).toEqual(shown([B]));
+    expect(machine.log.lines).toEqual([expect.stringMatching(/^info: adopted .*pid 101/)]);
+  });
+
+  test('one runs idle: configured', async () => {
+    const machine = host(new FakeEngine(7));
+    await machine.keeper.ensure(state([A]));
+    expect([machine.launches, machine.engine?.calls, machine.engine?.connections]).toEqual([
+      0,
+      ['configure', 'replace 1'],
+      1,
+    ]);
+  });
+
+  test('one runs with another configuration: ended, and another started', async () => {
+    const old = new FakeEngine(7);
+    old.config = state([], { mtu: 1400 }).config;
+    const machine = host(old);
+    await machine.keeper.ensure(state([A]));
+    expect([old.alive, machine.launches, machine.gone]).toEqual([false, 1, 0]);
+    expect(machine.engine?.config?.mtu).toBe(1472);
+  });
+
+  test('the configuration changes: the same, and its end is no accident', async () => {
+    const { machine, engine } = await started();
+    await machine.keeper.ensure(state([A], { mtu: 1400 }));
+    expect([engine.alive, machine.launches, machine.gone]).toEqual([false, 2, 0]);
+    expect(machine.log.loud).toEqual([]);
+    expect(machine.engine?.routes).toEqual(shown([A]));
+  });
+
+  test('after the first table only differences are sent, and nothing when there are none', async () => {
+    const { keeper, engine } = await started([A]);
+    await keeper.ensure(state([A]));
+    expect(engine.calls).toEqual([]);
+    await keeper.ensure(state([A, B]));
+    await keeper.ensure(state([B_MOVED]));
+    expect(engine.calls).toEqual(['update +1 -0', 'update +1 -1']);
+    expect(engine.routes).toEqual(shown([B_MOVED]));
+  });
+
+  test("this host's subnet changes: the whole table, for it holds the subnet as well", async () => {
+    const { keeper, engine } = await started([A]);
+    await keeper.ensure(state([A], { local: '10.5.4.0/24' }));
+    expect([engine.calls, engine.local]).toEqual([['replace 1'], '10.5.4.0/24']);
+  });
+
+  test.each(['update', 'replace'])('%s is refused: an error, then the whole table', async (call) => {
+    const { keeper, engine } = await started([A]);
+    engine.refuses = call;
+    const wanted = state([A, B], call === 'replace' ? { local: '10.5.4.0/24' } : {});
+    await expect(keeper.ensure(wanted)).rejects.toMatchObject({ code: 'datapath' });
+    engine.calls.length = 0;
+    await keeper.ensure(wanted);
+    expect(engine.calls).toEqual(['replace 2']);
+    expect(engine.routes).toEqual(shown([A, B]));
+  });
+
+  test('somebody else changes the table: found with the next difference, mended with the one after', async () => {
+    const { keeper, engine } = await started([A]);
+    await engine.connect().replaceRoutes({ generation: 1000n, local: [], routes: [] });
+    await expect(keeper.ensure(state([A, B]))).rejects.toMatchObject({ code: 'datapath' });
+    await keeper.ensure(state([A, B]));
+    expect([engine.routes, engine.generation]).toEqual([shown([A, B]), 1001n]);
+  });
+
+  test('it goes: said aloud, and another is started with the whole table', async () => {
+    const { machine, engine } = await started([A, B]);
+    engine.end();
+    machine.lose();
+    await engine.ended;
+    await Promise.resolve();
+    expect(machine.gone).toBe(1);
+    expect(machine.keeper.engine).toBeUndefined();
+    expect(machine.log.loud).toEqual([expect.stringMatching(/^error: the data plane \(pid 101\) has gone/)]);
+    await machine.keeper.ensure(state([A, B]));
+    expect([machine.launches, machine.engine?.routes]).toEqual([2, shown([A, B])]);
+  });
+
+  test('let go: it goes on forwarding, and nobody is alarmed', async () => {
+    const { machine, engine } = await started([A]);
+    machine.keeper.release();
+    expect([engine.alive, engine.connections, engine.routes]).toEqual([true, 0, shown([A])]);
+    engine.end();
+    await engine.ended;
+    await Promise.resolve();
+    expect([machine.gone, machine.log.loud]).toEqual([0, []]);
+  });
+
+  test.each(['configure', 'shutdown'])(
+    '%s is refused again and again: no connection is left open',
+    async (call) => {
+      const engine = new FakeEngine(7);
+      if (call === 'shutdown') engine.config = state([], { mtu: 1400 }).config;
+      const { keeper } = host(engine);
+      for (let round = 0; round < 3; round++) {
+        engine.refuses = call;
+        await expect(keeper.ensure(state([A]))).rejects.toMatchObject({ code: 'datapath' });
+      }
+      expect(engine.connections).toBeLessThanOrEqual(1);
+      await keeper.ensure(state([A]));
+    },
+  );
+
+  test('it cannot be started: the error reaches the caller, and the next try may succeed', async () => {
+    const engines: FakeEngine[] = [];
+    let fails = true;
+    const keeper = new DatapathKeeper({
+      connect: async () => {
+        const [engine] = engines;
+        if (engine === undefined) throw new CorduroyError('datapath', 'no data plane answers');
+        return engine.connect();
+      },
+      launch: async () => {
+        if (fails) throw new CorduroyError('datapath', 'no such program');
+        engines.push(new FakeEngine(1));
+      },
+      onGone: () => undefined,
+      log: new RecordedLog(),
+    });
+    await expect(keeper.ensure(state([A]))).rejects.toThrow('no such program');
+    fails = false;
+    await keeper.ensure(state([A]));
+    expect(engines.map(({ routes }) => routes)).toEqual([shown([A])]);
+  });
+});
+
+describe('difference', () => {
+  const tableOf = (routes: readonly string[]) => new Map(routes.map((text) => [text, routeOf(text)]));
+  const prefixes = ['10.5.2.0/24', '10.5.2.0/25', '10.5.3.0/24', '10.5.4.0/24'];
+  const anyTable = fc
+    .uniqueArray(fc.tuple(fc.constantFrom(...prefixes), fc.integer({ min: 1, max: 3 })), {
+      selector: ([prefix]) => prefix,
+    })
+    .map((pairs) => tableOf(pairs.map(([prefix, last]) => `${prefix} 192.0.2.${last}`)));
+
+  test('leads from one table to the other, and is the smallest that does', () => {
+    fc.assert(
+      fc.property(anyTable, anyTable, (from, to) => {
+        const delta = difference(from, to, 7n);
+        const result = new Map([...from.values()].map((route) => [route.prefix.toString(), route]));
+        for (const prefix of delta?.remove ?? []) result.delete(prefix.toString());
+        for (const route of delta?.set ?? []) result.set(route.prefix.toString(), route);
+        const wanted = new Map([...to.values()].map((route) => [route.prefix.toString(), route]));
+        expect(new Map([...result].sort())).toEqual(new Map([...wanted].sort()));
+
+        const changed = [...to.keys()].filter((text) => !from.has(text));
+        const gone = [...from.values()].filter(({ prefix }) => !wanted.has(prefix.toString()));
+        expect([delta?.set.length ?? 0, delta?.remove.length ?? 0]).toEqual([changed.length, gone.length]);
+        if (delta !== undefined) expect([delta.from, delta.to]).toEqual([7n, 8n]);
+        expect(delta === undefined).toBe(changed.length + gone.length === 0);
+      }),
+    );
+  });
+});
