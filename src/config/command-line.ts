@@ -48,7 +48,8 @@ export function fromGoStyle(argv: readonly string[]): string[] {
     if (name === '' || /^v\d+$/.test(name)) words.push(word);
     else if (!isFlag(name)) words.push(`--${name}${rest}`);
     else if (FLAGS[name].kind === 'boolean') words.push(`--${name}${rest || '=true'}`);
-    else words.push(name.length === 1 ? `-${name}${value.slice(1)}` : `--${name}${value}`);
+    else if (name.length === 1) words.push(`-${name}`, value.slice(1));
+    else words.push(`--${name}${value}`);
   }
   return words;
 }

@@ -136,7 +136,7 @@ export function networkConfigError(where: string, problems: readonly Problem[]):
 
 function rangeOf(document: Document, keys: FamilyKeys, problems: Problem[]): SubnetRange[] {
   if (!(document.boolean(keys.enable, problems) ?? keys.enabledByDefault)) return [];
-  const network = document.parsed(keys.network, problems, Prefix.parse);
+  const network = document.parsed(keys.network, problems, Prefix.parseMasked);
   if (network === undefined) {
     if (document.get(keys.network) === undefined) {
       problems.push({

@@ -101,6 +101,9 @@ function readConfigFile(path: string, mustExist: boolean): { content: FileConten
     if (!texts.every((item) => ['string', 'number', 'boolean'].includes(typeof item))) {
       throw usage(`${origin} has to be a string, a number, a boolean, or a list of strings`);
     }
+    if (texts.length !== 1 && !['list', 'repeat'].includes(FLAGS[key as FlagName].kind)) {
+      throw usage(`${origin} takes one value, not a list of ${texts.length}`);
+    }
     content[key] = { texts: texts.map(String), origin };
   }
   const readable = 'etcd-password' in content && (statSync(path).mode & 0o004) !== 0;

@@ -34,6 +34,8 @@ export interface DaemonParts {
 /** Milliseconds between rounds while something is missing; whatever etcd says starts one at once. */
 const RETRY_AFTER = 1000;
 const RETRY_OUT_OF_SUBNETS = 10_000;
+/** Milliseconds between looks whether something that still holds should be said again. */
+const REMIND_EVERY = 60_000;
 
 /**
  * The control plane. One loop, woken by every change: it reads what etcd says, holds a lease, computes what the host
@@ -96,7 +98,8 @@ export class Daemon {
     while (!signal.aborted) {
       const round = this.#stopped ? Promise.resolve(Number.POSITIVE_INFINITY) : this.#round();
       this.#current = round;
-      const pause = await round;
+      const pause = Math.min(await round, REMIND_EVERY);
+      for (const condition of Object.values(this.#conditions)) condition.remind();
       if (!signal.aborted) await this.#wake.wait(pause);
     }
     await watching;
@@ -125,11 +128,14 @@ export class Daemon {
   async #watch(signal: AbortSignal): Promise<void> {
     const { store, options } = this.#parts;
     for await (const event of store.watch(`${etcdPrefix(options.flags)}/`, signal)) {
+      const before = this.view.revision;
       this.view.apply(event);
       if (event.kind === 'interrupted') {
         this.#conditions.etcd.raise(`${event.error.message}. Trying again`);
       } else {
         this.#conditions.etcd.clear('etcd answers again');
+        // Revisions only grow, unless etcd was restored from a backup: then what is held proves nothing.
+        if (event.revision < before) this.leases.doubt();
         this.leases.observe(this.view.leases, this.view.revision);
       }
       this.#wake.now();
@@ -187,6 +193,9 @@ export class Daemon {
     const { backend } = this;
     const { ranges } = config.network;
     const held = await this.#ensureLease(config, backend);
+    // What came while etcd was asked.
+    this.leases.observe(this.view.leases, this.view.revision);
+    if (this.leases.held !== held) return this.#wake.now();
     const { subnets } = held;
     const self = { key: held.key, subnets, publicIps: [iface.address, iface.publicIp] };
     const { peers, rejected } = selectPeers(this.view.leases, ranges, self);

@@ -31,7 +31,7 @@ export class HostKeeper {
   readonly #options: Options;
   readonly #log: Log;
   readonly #now: () => number;
-  readonly #own: Ownership;
+  readonly #own: Omit<Ownership, 'blackholes'>;
   readonly #firewall: Firewall;
   readonly #recordFile: string;
   #record: HostRecord;
@@ -70,8 +70,11 @@ export class HostKeeper {
     const text = JSON.stringify([host, wish.networks]);
     if (text === this.#applied && this.#now() < this.#resyncAt) return;
     const blackholes = host.routes.filter(({ type }) => type === 'blackhole').map(formatRoute);
-    this.remember({ blackholes: [...new Set([...this.#record.blackholes, ...blackholes])] });
-    const changes = await reconcileHost(host, this.#own);
+    // On record before they are added, and off it only when they are gone.
+    const owned = [...new Set([...this.#record.blackholes, ...blackholes])];
+    this.remember({ blackholes: owned });
+    const changes = await reconcileHost(host, { ...this.#own, blackholes: owned });
+    this.remember({ blackholes });
     if (changes.length > 0) this.#log.info(`host set up: ${changes.join('; ')}`);
     await this.#ensureFirewall(wish);
     this.#applied = text;

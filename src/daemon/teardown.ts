@@ -27,8 +27,13 @@ export async function tearDown(options: Options, release: boolean): Promise<stri
   const daemon = await stopDaemon(join(runDir, RUN_FILES.daemonSocket), release);
   const { record } = readHostRecord(join(runDir, RUN_FILES.state));
   const engine = await stopEngine(join(runDir, RUN_FILES.datapathSocket));
-  const own = { mark: names.linkMark, tun: names.tun, protocol: ROUTE_PROTOCOL };
-  const host = await removeFromHost(own, record.blackholes);
+  const own = {
+    mark: names.linkMark,
+    tun: names.tun,
+    protocol: ROUTE_PROTOCOL,
+    blackholes: record.blackholes,
+  };
+  const host = await removeFromHost(own);
   const firewall = await removeFirewall(
     { table: names.nftTable, chain: names.iptablesChain },
     record.firewall,

@@ -15,11 +15,13 @@ export interface Ownership {
   /** The name of the tunnel device; it is Corduroy's by its name. */
   readonly tun: string;
   readonly protocol: number;
+  /** Blackhole routes that were added, as formatRoute writes them: they lead to no device that could bear a mark. */
+  readonly blackholes: readonly string[];
 }
 
 /**
  * The lines for `ip -batch -` that make the host what it should be; none when it is. Only links that bear the mark and
- * routes of the protocol number that lead to them (or are blackholes of wanted prefixes) are ever changed.
+ * routes of the protocol number that lead to them (or are blackholes on record) are ever changed.
  *
  * @throws CorduroyError `foreign-object` when a link of a wanted name exists and is not Corduroy's
  */
@@ -43,10 +45,10 @@ export function planHost(wanted: HostState, found: ObservedHost, own: Ownership)
 }
 
 /** What removes everything of this instance: its links, and with them their routes; and its blackhole routes. */
-export function planRemoval(found: ObservedHost, own: Ownership, blackholes: readonly string[]): string[] {
+export function planRemoval(found: ObservedHost, own: Ownership): string[] {
   return [
     ...found.routes
-      .filter((route) => blackholes.includes(formatRoute(route)))
+      .filter((route) => own.blackholes.includes(formatRoute(route)))
       .map((route) => `route delete ${routeWords(route, own)}`),
     ...found.links.filter((link) => isOurs(link, own)).map((link) => `link delete dev ${link.name}`),
   ];
@@ -97,7 +99,6 @@ function planRoutes(
   const goneNames = gone.map(({ name }) => name);
   const ourNames = ours.map(({ name }) => name);
   const wantedTexts = new Set(wanted.routes.map(formatRoute));
-  const wantedBlackholes = wanted.routes.filter(({ type }) => type === 'blackhole');
   const present = found.routes.filter(
     (route) => route.type === 'blackhole' || !goneNames.includes(route.device),
   );
@@ -107,7 +108,7 @@ function planRoutes(
     if (wantedTexts.has(formatRoute(route))) return false;
     return route.type === 'unicast'
       ? ourNames.includes(route.device)
-      : wantedBlackholes.some(({ prefix }) => prefix.equals(route.prefix));
+      : own.blackholes.includes(formatRoute(route));
   });
   return [
     ...stale.map((route) => `route delete ${routeWords(route, own)}`),

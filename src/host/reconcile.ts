@@ -44,10 +44,10 @@ function hint(lines: readonly string[]): string {
 }
 
 /** Removes every link and route of this instance. @returns what was removed, one line each */
-export async function removeFromHost(own: Ownership, blackholes: readonly string[]): Promise<string[]> {
-  const lines = planRemoval(await observeHost(own.protocol), own, blackholes);
+export async function removeFromHost(own: Ownership): Promise<string[]> {
+  const lines = planRemoval(await observeHost(own.protocol), own);
   const complaint = await applyBatch(lines);
-  const left = planRemoval(await observeHost(own.protocol), own, blackholes);
+  const left = planRemoval(await observeHost(own.protocol), own);
   if (left.length > 0)
     throw new CorduroyError(
       'host-command',

@@ -107,6 +107,15 @@ export class LeaseKeeper {
     }
   }
 
+  /** Forgets the lease, not the subnet: `ensure` looks at it anew. For a store whose history is not the one known. */
+  doubt(): void {
+    if (this.#held === undefined) return;
+    this.#options.log.warn(
+      'etcd has gone back in time (was it restored from a backup?): looking at the lease anew',
+    );
+    this.#held = undefined;
+  }
+
   /** When `ensure` should be called next at the latest, monotonic milliseconds. */
   get dueAt(): number {
     return this.#held?.timed?.renewAt ?? Number.POSITIVE_INFINITY;

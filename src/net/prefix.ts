@@ -31,6 +31,15 @@ export class Prefix {
    * @throws CorduroyError `malformed` when it is no CIDR, or has host bits set (the message names the network meant)
    */
   static parse(text: string): Prefix {
+    const prefix = Prefix.parseMasked(text);
+    if (!prefix.address.equals(Ip.parse(text.slice(0, text.indexOf('/'))))) {
+      throw new CorduroyError('malformed', `"${text}" has host bits set: the network is ${prefix}`);
+    }
+    return prefix;
+  }
+
+  /** As `parse`, with host bits cleared: what Go's net.ParseCIDR, and so flannel, makes of a network. */
+  static parseMasked(text: string): Prefix {
     const [address, length] = text.split('/');
     if (
       address === undefined ||
@@ -40,12 +49,7 @@ export class Prefix {
     ) {
       throw new CorduroyError('malformed', `"${text}" is not a network in CIDR form, such as 10.5.0.0/16`);
     }
-    const ip = Ip.parse(address);
-    const prefix = Prefix.of(ip, Number(length));
-    if (!prefix.address.equals(ip)) {
-      throw new CorduroyError('malformed', `"${text}" has host bits set: the network is ${prefix}`);
-    }
-    return prefix;
+    return Prefix.of(Ip.parse(address), Number(length));
   }
 
   get family(): Family {

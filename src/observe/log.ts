@@ -64,6 +64,11 @@ export class Condition {
     this.#said = { message, at: this.#now() };
   }
 
+  /** Says what still holds, if the time has come. */
+  remind(): void {
+    if (this.#said !== undefined) this.raise(this.#said.message);
+  }
+
   clear(message?: string): void {
     if (this.#said !== undefined && message !== undefined) this.#log.info(message);
     this.#said = undefined;

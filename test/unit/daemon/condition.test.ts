@@ -24,6 +24,18 @@ describe('Condition', () => {
     ]);
   });
 
+  test('a reminder says what still holds at the same low rate, and nothing when nothing does', () => {
+    const { log, clock, condition } = create();
+    condition.remind();
+    condition.raise('etcd is away');
+    for (; clock.ms < 25 * MINUTE; clock.ms += MINUTE) condition.remind();
+    expect(log.lines).toEqual([
+      'warn: etcd is away',
+      'warn: still: etcd is away',
+      'warn: still: etcd is away',
+    ]);
+  });
+
   test('another message is said at once', () => {
     const { log, condition } = create();
     for (const message of ['one', 'one', 'two', 'one']) condition.raise(message);
