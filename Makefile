@@ -5,7 +5,7 @@ NODE_MIN := 20.19
 CHECK_NODE := const v = (s) => s.split(".").map(Number), [a, b] = v(process.versions.node), [c, d] = v("$(NODE_MIN)"); process.exit(a > c || (a === c && b >= d) ? 0 : 1)
 # command:package, for what a build, the demo and the tests run
 TOOLS := etcd:etcd-server etcdctl:etcd-client ip:iproute2 nft:nftables iptables:iptables ping:iputils-ping \
-         iperf3:iperf3 nsenter:util-linux cc:gcc
+         iperf3:iperf3 nsenter:util-linux sysctl:procps openssl:openssl cc:gcc
 HEADERS := /usr/include/stdio.h:libc6-dev /usr/include/linux/if_tun.h:linux-libc-dev
 
 CC      ?= cc
