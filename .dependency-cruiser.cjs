@@ -47,7 +47,7 @@ module.exports = {
     ),
     restrict(
       'backend',
-      ['^src/(net|wire|lease|config|host/(state|interfaces)|datapath/datapath)'],
+      ['^src/(net|wire|lease|config|host/state|datapath/datapath)'],
       'A backend computes; it runs nothing.',
     ),
     restrict('host', ['^src/net/'], 'Effects on the host, without policy.'),

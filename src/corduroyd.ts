@@ -6,15 +6,17 @@ import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import { addFlags, fromGoStyle, givenFlags, nameErrors } from './config/command-line.ts';
 import { etcdAccess } from './config/etcd.ts';
-import { FLAGS, type FlagName } from './config/flags.ts';
+import { FLAGS, type FlagName, type FlagValues } from './config/flags.ts';
 import { RUN_FILES } from './config/names.ts';
 import { type Options, resolveOptions } from './config/options.ts';
 import { serveControl, serveHealth } from './daemon/control-server.ts';
 import { Daemon } from './daemon/daemon.ts';
+import { HostKeeper } from './daemon/host-keeper.ts';
 import { statusReport } from './daemon/status-report.ts';
 import { connectDatapath } from './datapath/client.ts';
 import { launchEngine } from './datapath/launch.ts';
 import { CorduroyError, messageOf } from './errors.ts';
+import { chooseInterface, readHostNetwork } from './host/interfaces.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { openEtcdStore } from './store/etcd/etcd-store.ts';
 import { VERSION } from './version.ts';
@@ -64,6 +66,8 @@ async function main(): Promise<void> {
     random: (bound) => randomInt(bound),
     now,
     sleep: (milliseconds) => sleep(milliseconds),
+    host: new HostKeeper(options, log, now),
+    chooseInterface: async () => chooseInterface(interfaceWishes(flags), await readHostNetwork()),
     connectDatapath: () => connectDatapath(socketPath),
     launchDatapath: (tunName) =>
       launchEngine({
@@ -97,6 +101,15 @@ async function main(): Promise<void> {
   health?.close();
   await store.close();
   log.info('stopped; the data plane goes on forwarding (corduroy down removes it)');
+}
+
+function interfaceWishes(flags: FlagValues) {
+  return {
+    iface: flags.iface,
+    ifaceRegex: flags['iface-regex'],
+    ifaceCanReach: flags['iface-can-reach'],
+    publicIp: flags['public-ip'],
+  };
 }
 
 /** The first signal asks for an orderly end; the second one does not wait. */

@@ -26,12 +26,16 @@ export type ErrorCode =
   | 'malformed'
   /** A command on the host (ip, nft, iptables) failed. */
   | 'host-command'
+  /** A file on the host cannot be read or written. */
+  | 'host-file'
   /** Something of another owner stands where Corduroy has to put its own. */
   | 'foreign-object'
   /** The data plane cannot be started, reached or understood. */
   | 'datapath'
   /** The daemon cannot be reached through its socket. */
   | 'no-daemon'
+  /** The daemon answered, and could not do what was asked. */
+  | 'daemon-refused'
   /** A deadline given by the user has passed. */
   | 'timeout';
 

@@ -1,7 +1,7 @@
-import type { Checked, Document, SubnetRange } from '../config/network-config.ts';
+import type { Document } from '../config/document.ts';
+import type { Checked, SubnetRange } from '../config/network-config.ts';
 import type { EngineConfig, Route } from '../datapath/datapath.ts';
-import type { ExternalInterface } from '../host/interfaces.ts';
-import type { HostState } from '../host/state.ts';
+import type { ExternalInterface, HostState } from '../host/state.ts';
 import type { LeaseAttributes } from '../lease/lease-record.ts';
 import type { StoredLease } from '../lease/lease-table.ts';
 import type { Family } from '../net/ip.ts';

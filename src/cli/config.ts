@@ -15,7 +15,9 @@ const DOCUMENT = `
 DOCUMENT is the JSON itself, @FILE, or - for standard input.`;
 
 export function configCommand(): Command {
-  const command = new Command('config').description('the network config in etcd, shared by all hosts');
+  const command = new Command('config')
+    .description('the network config in etcd, shared by all hosts')
+    .addHelpText('after', '\nExample:\n  corduroy config get');
   command.addCommand(getCommand()).addCommand(setCommand()).addCommand(checkCommand());
   return command;
 }
@@ -47,7 +49,9 @@ Examples:
 function setCommand(): Command {
   const command = new Command('set')
     .argument('<document>', 'the network config')
-    .description('check a network config and write it to etcd; running daemons take it up at once')
+    .description(
+      'check a network config and write it to etcd; running daemons take it up at once, if their subnets fit it',
+    )
     .addHelpText(
       'after',
       `${DOCUMENT}

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { dockerOptions } from '../bridge/docker-options.ts';
-import { readIfThere, writeAtomically } from '../daemon/atomic-file.ts';
 import { CorduroyError } from '../errors.ts';
+import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
 import { optionsOf, print, withDaemonFlags } from './context.ts';
 
 interface Settings {

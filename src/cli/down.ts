@@ -9,6 +9,7 @@ export function downCommand(): Command {
       '--release',
       'give the lease back to etcd: the other hosts drop their routes at once, the subnet may go to another host',
     )
+    .option('--force', 'also when the run-dir knows nothing of what stands on this host')
     .option('--json', 'print what was removed as JSON')
     .addHelpText(
       'after',
@@ -22,8 +23,11 @@ Examples:
   corduroy down --release
 `,
     )
-    .action(async (settings: { release?: true; json?: true }) => {
-      const removed = await tearDown(optionsOf(command), settings.release === true);
+    .action(async (settings: { release?: true; force?: true; json?: true }) => {
+      const removed = await tearDown(optionsOf(command), {
+        release: settings.release === true,
+        force: settings.force === true,
+      });
       if (settings.json) printJson({ schema: 1, removed });
       else
         print(

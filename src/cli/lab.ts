@@ -19,6 +19,7 @@ export function labCommand(): Command {
     'several hosts on this machine as network namespaces, each with a real daemon and one container, around a real etcd',
   );
   return command
+    .addHelpText('after', '\nExample:\n  corduroy lab up --hosts 3 && corduroy lab ping; corduroy lab down')
     .enablePositionalOptions()
     .addCommand(upCommand())
     .addCommand(execCommand())

@@ -1,13 +1,16 @@
 import { Command } from 'commander';
+import { isCode } from '../errors.ts';
 import { formatLeaseValue, subnetsFolder } from '../lease/lease-record.ts';
 import { LeaseTable, type StoredLease } from '../lease/lease-table.ts';
 import { printable } from '../printable.ts';
-import type { Store } from '../store/store.ts';
+import type { LeaseId, Store } from '../store/store.ts';
 import { print, printJson, withEtcdFlags, withStore } from './context.ts';
 import { duration, table } from './format.ts';
 
 export function leasesCommand(): Command {
-  const command = new Command('leases').description('the leases in etcd');
+  const command = new Command('leases')
+    .description('the leases in etcd')
+    .addHelpText('after', '\nExample:\n  corduroy leases list');
   command.addCommand(listCommand());
   return command;
 }
@@ -32,6 +35,17 @@ Examples:
   return withEtcdFlags(command);
 }
 
+/** etcd tells the time left one lease at a time: a few at once, not thousands. */
+const BATCH = 32;
+
+async function inBatches<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let start = 0; start < items.length; start += BATCH) {
+    results.push(...(await Promise.all(items.slice(start, start + BATCH).map(work))));
+  }
+  return results;
+}
+
 interface Listing {
   readonly leases: readonly LeaseLine[];
   readonly malformed: readonly { readonly key: string; readonly reason: string }[];
@@ -50,7 +64,7 @@ async function readLeases(store: Store, prefix: string): Promise<Listing> {
   const { entries } = await store.list(subnetsFolder(prefix));
   const known = new LeaseTable(prefix, entries);
   return {
-    leases: await Promise.all(known.leases().map((lease) => leaseLine(store, lease))),
+    leases: await inBatches(known.leases(), (lease) => leaseLine(store, lease)),
     malformed: known.rejected().map(({ entry, reason }) => ({ key: printable(entry.key), reason })),
   };
 }
@@ -60,9 +74,18 @@ async function leaseLine(store: Store, { subnets, attributes, entry }: StoredLea
     subnets: subnets.map(String),
     publicIp: String(attributes.publicIp ?? attributes.publicIpv6),
     backend: attributes.backendType ?? 'udp',
-    ...(entry.leaseId && { expiresIn: (await store.leaseInfo(entry.leaseId)).ttl }),
+    ...(entry.leaseId && { expiresIn: await secondsLeft(store, entry.leaseId) }),
     value: formatLeaseValue(attributes),
   };
+}
+
+async function secondsLeft(store: Store, id: LeaseId): Promise<number> {
+  try {
+    return (await store.leaseInfo(id)).ttl;
+  } catch (error) {
+    if (isCode(error, 'lease-not-found')) return 0; // It has ended since the list was read.
+    throw error;
+  }
 }
 
 function formatListing({ leases, malformed }: Listing): string {

@@ -2,6 +2,7 @@ import { CorduroyError, messageOf } from '../errors.ts';
 import { ADDRESS_BITS, Ip } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { printable } from '../printable.ts';
+import { Document, type Problem } from './document.ts';
 
 /** The document under `{prefix}/config`: flannel's, key for key. */
 export interface NetworkConfig {
@@ -25,15 +26,6 @@ export interface BackendConfig {
   readonly type: string;
   /** Everything under "Backend" but Type, as it stands there; the backend checks it. */
   readonly options: Document;
-}
-
-/** A rule that a document breaks. */
-export interface Problem {
-  /** Spelt as flannel spells it, with its path: `SubnetLen`, `Backend.Port`. */
-  readonly key: string;
-  /** As it stands in the document; `undefined` when it is missing. */
-  readonly value: unknown;
-  readonly rule: string;
 }
 
 export interface Checked<T> {
@@ -212,71 +204,5 @@ function jsonOf(value: unknown): string {
     return printable(JSON.stringify(value), 150);
   } catch {
     return 'too deeply nested';
-  }
-}
-
-/** A JSON object whose keys match case-insensitively, as in Go; null counts as absent. Reports what has the wrong type. */
-export class Document {
-  readonly #content = new Map<string, unknown>();
-  readonly #spelling = new Map<string, string>();
-  readonly #path: string;
-
-  constructor(content: Readonly<Record<string, unknown>>, path = '') {
-    this.#path = path;
-    for (const [key, value] of Object.entries(content)) {
-      this.#content.set(key.toLowerCase(), value ?? undefined);
-      this.#spelling.set(key.toLowerCase(), key);
-    }
-  }
-
-  get(key: string): unknown {
-    return this.#content.get(key.toLowerCase());
-  }
-
-  /** Keys that are none of the known ones, with their path and as the document spells them. */
-  keysBut(known: readonly string[]): string[] {
-    const lower = new Set(known.map((key) => key.toLowerCase()));
-    return [...this.#spelling]
-      .filter(([key]) => !lower.has(key))
-      .map(([, spelling]) => this.#path + spelling);
-  }
-
-  boolean(key: string, problems: Problem[]): boolean | undefined {
-    return this.#typed(key, problems, 'true or false', (value) => typeof value === 'boolean');
-  }
-
-  string(key: string, problems: Problem[]): string | undefined {
-    return this.#typed(key, problems, 'a string', (value) => typeof value === 'string');
-  }
-
-  integer(key: string, problems: Problem[], min = 0, max = Number.MAX_SAFE_INTEGER): number | undefined {
-    const rule = max === Number.MAX_SAFE_INTEGER ? 'a whole number' : `a whole number from ${min} to ${max}`;
-    const fits = (value: unknown) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max;
-    return this.#typed(key, problems, rule, fits);
-  }
-
-  /** A string that a parser accepts; the parser's error becomes the rule. */
-  parsed<T>(key: string, problems: Problem[], parse: (text: string) => T): T | undefined {
-    const text = this.string(key, problems);
-    if (text === undefined) return undefined;
-    try {
-      return parse(text);
-    } catch (error) {
-      problems.push({ key: this.#path + key, value: text, rule: messageOf(error) });
-      return undefined;
-    }
-  }
-
-  #typed<T>(
-    key: string,
-    problems: Problem[],
-    rule: string,
-    fits: (value: unknown) => boolean,
-  ): T | undefined {
-    const value = this.get(key);
-    if (value === undefined) return undefined;
-    if (fits(value)) return value as T;
-    problems.push({ key: this.#path + key, value, rule: `has to be ${rule}` });
-    return undefined;
   }
 }

@@ -205,11 +205,13 @@ function unknownVariables(environment: NodeJS.ProcessEnv): string[] {
 }
 
 function withoutEffect(values: FlagValues): string[] {
-  return values['net-config-path'] === undefined
-    ? []
-    : [
-        "--net-config-path is ignored: Corduroy reads the network config from etcd (see 'corduroy config set --help')",
-      ];
+  const reasons: Partial<Record<FlagName, string>> = {
+    'net-config-path': "Corduroy reads the network config from etcd (see 'corduroy config set --help')",
+    'public-ipv6': 'no backend carries packets over IPv6 yet',
+  };
+  return Object.entries(reasons).flatMap(([name, reason]) =>
+    values[name as FlagName] === undefined ? [] : [`--${name} has no effect: ${reason}`],
+  );
 }
 
 function usage(message: string): CorduroyError {

@@ -1,44 +1,71 @@
 import { request } from 'node:http';
+import { z } from 'zod';
 import { CorduroyError } from '../errors.ts';
+import { printable } from '../printable.ts';
 
 /**
  * One request to a daemon's socket.
+ *
+ * @param timeout milliseconds
  * @returns the JSON that it answered
- * @throws CorduroyError `no-daemon`
+ * @throws CorduroyError `no-daemon` when nobody listens, `timeout` when the daemon hangs, `daemon-refused` with what it
+ *   says when it cannot do what was asked
  */
-export function daemonRequest(socketPath: string, method: 'GET' | 'POST', path: string): Promise<unknown> {
+export function daemonRequest(
+  socketPath: string,
+  method: 'GET' | 'POST',
+  path: string,
+  timeout = 10_000,
+): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const fail = (why: string, cause?: unknown) =>
-      reject(new CorduroyError('no-daemon', `corduroyd does not answer on ${socketPath}: ${why}`, { cause }));
-    const call = request({ socketPath, method, path, timeout: TIMEOUT }, (response) => {
+    const hangs = `corduroyd has not answered on ${socketPath} for ${timeout / 1000} s: it hangs`;
+    const call = request({ socketPath, method, path, timeout }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk;
       });
       // Only a daemon that ends in the middle of its answer comes here without `end`.
-      response.on('error', (error) => fail('it broke off', error));
+      response.on('error', (error) => reject(connectionError(socketPath, error)));
       response.on('end', () => {
-        try {
-          const body: unknown = JSON.parse(text);
-          if (response.statusCode === 200) resolve(body);
-          else fail(`it says ${text.trim()}`);
-        } catch (error) {
-          fail('its answer is not JSON', error);
-        }
+        const body = parse(text);
+        if (response.statusCode === 200 && body !== undefined) resolve(body);
+        else reject(refusal(socketPath, body, text));
       });
     });
-    call.on('timeout', () => call.destroy(new Error(`no answer within ${TIMEOUT / 1000} s`)));
-    call.on('error', (error: NodeJS.ErrnoException) => fail(explain(error), error));
+    call.on('timeout', () => call.destroy(new CorduroyError('timeout', hangs)));
+    call.on('error', (error) => {
+      reject(error instanceof CorduroyError ? error : connectionError(socketPath, error));
+    });
     call.end();
   });
 }
 
-const TIMEOUT = 10_000;
-
-function explain(error: NodeJS.ErrnoException): string {
-  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') {
-    return 'it is not running (start it: systemctl start corduroyd, or corduroyd), or runs with another --run-dir or --instance';
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
-  if (error.code === 'EACCES') return 'only root may talk to it';
-  return error.message;
+}
+
+/** What a daemon answers when it cannot do what was asked. */
+const refusalSchema = z.object({ error: z.string() });
+
+function refusal(socketPath: string, body: unknown, text: string): CorduroyError {
+  const { data } = refusalSchema.safeParse(body);
+  const said =
+    data === undefined ? `${socketPath} is not served by corduroyd: ${printable(text)}` : data.error;
+  return new CorduroyError('daemon-refused', said);
+}
+
+function connectionError(socketPath: string, error: NodeJS.ErrnoException): CorduroyError {
+  if (error.code === 'EACCES')
+    return new CorduroyError('usage', `only root may talk to corduroyd (${socketPath})`);
+  const why =
+    error.code === 'ENOENT' || error.code === 'ECONNREFUSED'
+      ? 'it is not running (start it: systemctl start corduroyd, or corduroyd), or runs with another --run-dir or --instance'
+      : error.message;
+  return new CorduroyError('no-daemon', `corduroyd does not answer on ${socketPath}: ${why}`, {
+    cause: error,
+  });
 }

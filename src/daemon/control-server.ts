@@ -1,4 +1,4 @@
-import { chmodSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { CorduroyError, messageOf } from '../errors.ts';
@@ -30,8 +30,12 @@ export async function serveControl(socketPath: string, handlers: ControlHandlers
       (error: unknown) => send(response, error instanceof NotFound ? 404 : 500, { error: messageOf(error) }),
     );
   });
-  await listen(server, () => server.listen(socketPath));
-  chmodSync(socketPath, 0o600);
+  const mask = process.umask(0o177); // The socket is never open to others, not even for a moment.
+  try {
+    await listen(server, () => server.listen(socketPath));
+  } finally {
+    process.umask(mask);
+  }
   return server;
 }
 
@@ -71,11 +75,16 @@ function send(response: ServerResponse, code: number, body: unknown): void {
   response.end(`${JSON.stringify(body)}\n`);
 }
 
+/** Only a refusal says that nobody is there; a full queue, say, is somebody who hangs. */
 function isServed(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(socketPath);
-    socket.on('connect', () => resolve(true)).on('error', () => resolve(false));
-    socket.on('connect', () => socket.destroy());
+    const socket = connect(socketPath, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      resolve(!['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'].includes(error.code ?? ''));
+    });
   });
 }
 

@@ -1,20 +1,22 @@
-import type { Backend } from '../backend/backend.ts';
+import type { Backend, BackendInput } from '../backend/backend.ts';
 import { subnetsIn } from '../bridge/subnet-env.ts';
 import { etcdPrefix } from '../config/etcd.ts';
+import type { SubnetRange } from '../config/network-config.ts';
 import type { Options } from '../config/options.ts';
 import type { Datapath } from '../datapath/datapath.ts';
 import { CorduroyError, isCode, messageOf } from '../errors.ts';
-import { chooseInterface, type ExternalInterface, readHostNetwork } from '../host/interfaces.ts';
+import { readIfThere } from '../host/atomic-file.ts';
+import type { ExternalInterface } from '../host/state.ts';
 import type { RandomInt } from '../ipam/pick-subnet.ts';
 import { fitsRanges } from '../lease/decide.ts';
 import { type HeldLease, LeaseKeeper } from '../lease/lease-keeper.ts';
-import { type RejectedLease, type StoredLease, selectPeers } from '../lease/lease-table.ts';
-import { Condition, type Log } from '../observe/log.ts';
+import type { RejectedLease, StoredLease } from '../lease/lease-table.ts';
+import { selectPeers } from '../lease/peers.ts';
+import { LastingProblem, type Log } from '../observe/log.ts';
 import { printable } from '../printable.ts';
 import type { Store } from '../store/store.ts';
-import { readIfThere } from './atomic-file.ts';
 import { DatapathKeeper } from './datapath-keeper.ts';
-import { HostKeeper } from './host-keeper.ts';
+import type { HostKeeper, HostWish } from './host-keeper.ts';
 import { NetworkView, type UsableConfig } from './network-view.ts';
 import { Wake } from './wake.ts';
 
@@ -27,9 +29,15 @@ export interface DaemonParts {
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly sleep: (milliseconds: number) => Promise<void>;
+  readonly host: HostKeeper;
+  /** Rejects with `no-interface`. */
+  readonly chooseInterface: () => Promise<ExternalInterface>;
   readonly connectDatapath: () => Promise<Datapath>;
   readonly launchDatapath: (tunName: string) => Promise<unknown>;
 }
+
+/** The parts of a round, and of what can be wrong. */
+type Part = 'etcd' | 'config' | 'interface' | 'lease' | 'host' | 'firewall' | 'data plane' | 'subnet file';
 
 /** Milliseconds between rounds while something is missing; whatever etcd says starts one at once. */
 const RETRY_AFTER = 1000;
@@ -46,8 +54,6 @@ export class Daemon {
   readonly view: NetworkView;
   readonly leases: LeaseKeeper;
   readonly datapath: DatapathKeeper;
-  /** The routes stand and subnet.env is written. */
-  ready = false;
   interface: ExternalInterface | undefined;
   config: UsableConfig | undefined;
   backend: Backend | undefined;
@@ -55,12 +61,14 @@ export class Daemon {
   rejected: readonly RejectedLease[] = [];
 
   readonly #parts: DaemonParts;
-  readonly #host: HostKeeper;
   readonly #wake = new Wake();
-  readonly #conditions: Record<'etcd' | 'config' | 'lease' | 'round', Condition>;
+  /** What is wrong now, by the part of a round that it stops; nothing stops the other parts. */
+  readonly #problems: Readonly<Record<Part, LastingProblem>>;
   #saidKeys: ReadonlyMap<string, string> = new Map();
   #saidUnknownKeys = '';
   #stopped = false;
+  /** Whether the last round brought everything about. */
+  #settled = false;
   #current: Promise<unknown> = Promise.resolve();
 
   constructor(parts: DaemonParts) {
@@ -69,12 +77,16 @@ export class Daemon {
     const prefix = etcdPrefix(flags);
     this.#parts = parts;
     this.view = new NetworkView(prefix);
-    this.#host = new HostKeeper(options, log, now);
-    this.#conditions = {
-      etcd: new Condition(log, now),
-      config: new Condition(log, now),
-      lease: new Condition(log, now),
-      round: new Condition(log, now),
+    const none = () => new LastingProblem(log, now);
+    this.#problems = {
+      etcd: none(),
+      config: none(),
+      interface: none(),
+      lease: none(),
+      host: none(),
+      firewall: none(),
+      'data plane': none(),
+      'subnet file': none(),
     };
     this.leases = new LeaseKeeper(
       { ...parts, prefix, ttl: flags['lease-ttl'], renewMargin: flags['subnet-lease-renew-margin'] * 60 },
@@ -84,26 +96,34 @@ export class Daemon {
       connect: parts.connectDatapath,
       launch: parts.launchDatapath,
       onGone: () => {
-        this.#host.distrust();
+        this.#parts.host.distrust();
         this.#wake.now();
       },
       log,
+      now,
     });
   }
 
-  /** Runs until the signal aborts. The data plane, routes and files stay as they are. */
+  /**
+   * Runs until the signal aborts. The data plane, routes and files stay as they are.
+   * @throws whatever ends the watch but the signal: a defect
+   */
   async run(signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', () => this.#wake.now());
     const watching = this.#watch(signal);
+    await Promise.race([this.#rounds(signal), watching]);
+    await watching;
+    this.datapath.release();
+  }
+
+  async #rounds(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const round = this.#stopped ? Promise.resolve(Number.POSITIVE_INFINITY) : this.#round();
       this.#current = round;
       const pause = Math.min(await round, REMIND_EVERY);
-      for (const condition of Object.values(this.#conditions)) condition.remind();
+      for (const problem of Object.values(this.#problems)) problem.remind();
       if (!signal.aborted) await this.#wake.wait(pause);
     }
-    await watching;
-    this.datapath.release();
   }
 
   /** Ends the rounds; with `release`, gives the lease back first, so that the other hosts drop their routes. */
@@ -119,10 +139,17 @@ export class Daemon {
     }
   }
 
+  /** Containers can be connected: the last round brought everything about, and the data plane runs. */
+  get ready(): boolean {
+    return this.#settled && this.datapath.isRunning;
+  }
+
   /** What is wrong now, a sentence each. */
   get problems(): string[] {
-    const raised = Object.values(this.#conditions).flatMap(({ current }) => current ?? []);
-    return raised.length === 0 && !this.ready ? ['starting: etcd has not answered yet'] : raised;
+    const moved = this.leases.moved === undefined ? [] : [this.leases.moved];
+    const raised = [...Object.values(this.#problems).flatMap(({ current }) => current ?? []), ...moved];
+    if (raised.length > 0 || this.ready) return raised;
+    return this.view.complete ? ['setting up'] : ['starting: etcd has not answered yet'];
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
@@ -131,9 +158,9 @@ export class Daemon {
       const before = this.view.revision;
       this.view.apply(event);
       if (event.kind === 'interrupted') {
-        this.#conditions.etcd.raise(`${event.error.message}. Trying again`);
+        this.#problems.etcd.raise(`${event.error.message}. Trying again`);
       } else {
-        this.#conditions.etcd.clear('etcd answers again');
+        this.#problems.etcd.clear('etcd answers again');
         // Revisions only grow, unless etcd was restored from a backup: then what is held proves nothing.
         if (event.revision < before) this.leases.doubt();
         this.leases.observe(this.view.leases, this.view.revision);
@@ -144,17 +171,33 @@ export class Daemon {
 
   /** One round. @returns milliseconds until the next one is due at the latest */
   async #round(): Promise<number> {
-    const { log, now } = this.#parts;
+    const config = this.#currentConfig();
+    if (config === undefined) return Number.POSITIVE_INFINITY;
+    const { host, now } = this.#parts;
     try {
-      const config = this.#currentConfig();
-      if (config === undefined) return Number.POSITIVE_INFINITY;
-      await this.#converge(config);
-      this.#conditions.round.clear('all is as it should be again');
-      return Math.min(this.leases.dueAt, this.#host.resyncAt) - now();
+      const settled = await this.#converge(config);
+      if (settled && !this.#settled) this.#sayReady();
+      this.#settled = settled;
+      return settled ? Math.min(this.leases.dueAt, host.resyncAt) - now() : RETRY_AFTER;
     } catch (error) {
-      this.#conditions.round.raise(messageOf(error));
-      if (!(error instanceof CorduroyError)) log.error('that was a defect in corduroyd', { err: error });
+      this.#settled = false;
       return isCode(error, 'out-of-subnets') ? RETRY_OUT_OF_SUBNETS : RETRY_AFTER;
+    }
+  }
+
+  /** Runs one part of a round. What it throws becomes the part's problem, and is thrown on. */
+  async #part<T>(name: Part, work: () => T | Promise<T>): Promise<T> {
+    const problem = this.#problems[name];
+    try {
+      const result = await work();
+      problem.clear(`${name}: all is as it should be again`);
+      return result;
+    } catch (error) {
+      if (!(error instanceof CorduroyError) && problem.current === undefined) {
+        this.#parts.log.error('a defect in corduroyd', { err: error });
+      }
+      problem.raise(messageOf(error), error instanceof CorduroyError ? `${name} ${error.code}` : name);
+      throw error;
     }
   }
 
@@ -167,86 +210,118 @@ export class Daemon {
       this.#parts.log.warn(`the network config has keys that mean nothing here and are ignored: ${unknown}`);
     }
     this.#saidUnknownKeys = unknown;
-    const held = this.leases.held?.subnets;
     if (usable === undefined) {
       const going = this.config === undefined ? '. Waiting for it' : '. Going on with the one before';
-      this.#conditions.config.raise(`${objection}${going}`);
+      this.#problems.config.raise(`${objection}${going}`);
       return this.config;
     }
-    if (this.config !== undefined && held !== undefined && !fitsRanges(held, usable.network.ranges)) {
-      this.#conditions.config.raise(
-        `the network config has changed, and this host's subnet ${held.join(' and ')} does not fit it. Going on with the one ` +
+    const { subnets } = this.leases;
+    const fitted = this.config !== undefined && fitsRanges(subnets, this.config.network.ranges);
+    if (fitted && !fitsRanges(subnets, usable.network.ranges)) {
+      this.#problems.config.raise(
+        `the network config has changed, and this host's subnet ${subnets.join(' and ')} does not fit it. Going on with the one ` +
           'before; to lease another subnet, restart corduroyd, and then the containers',
       );
       return this.config;
     }
-    this.#conditions.config.clear('the network config is valid now');
+    this.#problems.config.clear('the network config is valid now');
     return usable;
   }
 
-  async #converge(config: UsableConfig): Promise<void> {
-    const iface = await this.#ensureInterface();
+  /** @returns whether everything was brought about; throws where nothing could be done without a lease */
+  async #converge(config: UsableConfig): Promise<boolean> {
+    const { ranges } = config.network;
+    const iface = await this.#part('interface', () => this.#ensureInterface(ranges));
     if (config !== this.config || this.backend === undefined) {
       this.backend = config.createBackend({ iface, tun: this.#parts.options.names.tun });
       this.config = config;
     }
     const { backend } = this;
-    const { ranges } = config.network;
     const held = await this.#ensureLease(config, backend);
     // What came while etcd was asked.
     this.leases.observe(this.view.leases, this.view.revision);
-    if (this.leases.held !== held) return this.#wake.now();
+    if (this.leases.held !== held) {
+      this.#wake.now();
+      return false;
+    }
     const { subnets } = held;
     const self = { key: held.key, subnets, publicIps: [iface.address, iface.publicIp] };
     const { peers, rejected } = selectPeers(this.view.leases, ranges, self);
     this.peers = peers;
     this.#sayRejected(rejected);
+    return this.#apply(backend, { ranges, subnets, peers });
+  }
 
-    const desired = backend.desired({ ranges, subnets, peers });
+  /** The parts are independent: a firewall that cannot be set must not keep routes from the data plane. */
+  async #apply(backend: Backend, input: BackendInput): Promise<boolean> {
+    const { host, options } = this.#parts;
+    const { ranges, subnets } = input;
+    const desired = backend.desired(input);
     const networks = ranges.map(({ network }) => network);
-    await this.#host.ensure({ host: desired.host, networks, subnets, mtu: backend.mtu });
-    if (desired.datapath !== undefined) await this.datapath.ensure(desired.datapath);
+    const wish: HostWish = { host: desired.host, networks, subnets, mtu: backend.mtu };
     const families = networks.flatMap((network, index) => {
       const subnet = subnets[index];
       return subnet === undefined ? [] : [{ network, subnet }];
     });
-    this.#host.writeSubnetFile({ families, mtu: backend.mtu, ipMasq: this.#parts.options.flags['ip-masq'] });
-    if (!this.ready) this.#parts.log.info(`ready: ${subnets.join(' and ')}, peers: ${peers.length}`);
-    this.ready = true;
+    const ipMasq = options.flags['ip-masq'];
+    const isDone = (part: Promise<unknown>) =>
+      part.then(
+        () => true,
+        () => false,
+      );
+    const isDue = host.isDue(wish);
+    const hostDone =
+      !isDue ||
+      [
+        await isDone(this.#part('host', () => host.ensureLinks(wish))),
+        await isDone(this.#part('firewall', () => host.ensureFirewall(wish))),
+      ].every(Boolean);
+    if (isDue) host.settle(wish, hostDone);
+    const { datapath } = desired;
+    const done = [
+      hostDone,
+      datapath === undefined ||
+        (await isDone(this.#part('data plane', () => this.datapath.ensure(datapath)))),
+      await isDone(
+        this.#part('subnet file', () => host.writeSubnetFile({ families, mtu: backend.mtu, ipMasq })),
+      ),
+    ];
+    return done.every(Boolean);
   }
 
-  async #ensureInterface(): Promise<ExternalInterface> {
-    if (this.interface !== undefined) return this.interface;
-    const { flags } = this.#parts.options;
-    const wishes = {
-      iface: flags.iface,
-      ifaceRegex: flags['iface-regex'],
-      ifaceCanReach: flags['iface-can-reach'],
-      publicIp: flags['public-ip'],
-    };
-    const chosen = await chooseInterface(wishes, await readHostNetwork());
-    const published = chosen.publicIp.equals(chosen.address) ? '' : `, published as ${chosen.publicIp}`;
-    this.#parts.log.info(
-      `using interface ${chosen.name} (${chosen.address}${published}, MTU ${chosen.mtu}): ${chosen.why}`,
-    );
+  async #ensureInterface(ranges: readonly SubnetRange[]): Promise<ExternalInterface> {
+    const { log, chooseInterface } = this.#parts;
+    const chosen = this.interface ?? (await chooseInterface());
+    const { name, address, publicIp, mtu, why } = chosen;
+    // Packets to this host would be led into the tunnel that they are to carry.
+    const inside = ranges.find(({ network }) => network.contains(address) || network.contains(publicIp));
+    if (inside !== undefined) {
+      const text = `this host's address ${address} lies inside the network ${inside.network}`;
+      throw new CorduroyError('no-interface', `${text}: choose another --iface, or another Network`);
+    }
+    if (this.interface === undefined) {
+      const published = publicIp.equals(address) ? '' : `, published as ${publicIp}`;
+      log.info(`using interface ${name} (${address}${published}, MTU ${mtu}): ${why}`);
+    }
     this.interface = chosen;
     return chosen;
   }
 
-  /** While etcd does not answer, the lease that is held goes on. */
+  /** Whatever etcd says or does not say, a lease that is held goes on. */
   async #ensureLease({ network, revision }: UsableConfig, { attributes }: Backend): Promise<HeldLease> {
     const { ranges } = network;
+    const wanted = { ranges, configKey: this.view.configKey, configRevision: revision, attributes };
     try {
-      const wanted = { ranges, configKey: this.view.configKey, configRevision: revision, attributes };
-      const held = await this.leases.ensure(wanted);
-      this.#conditions.lease.clear('the lease is renewed again');
-      return held;
+      return await this.#part('lease', () => this.leases.ensure(wanted));
     } catch (error) {
       const { held } = this.leases;
-      if (held === undefined || !isCode(error, 'store-unavailable')) throw error;
-      this.#conditions.lease.raise(`the lease cannot be renewed: ${error.message}`);
+      if (held === undefined) throw error;
       return held;
     }
+  }
+
+  #sayReady(): void {
+    this.#parts.log.info(`ready: ${this.leases.subnets.join(' and ')}, peers: ${this.peers.length}`);
   }
 
   /** Every key that is not used is named once, and again when the reason changes. */

@@ -1,6 +1,6 @@
 import type { DatapathState } from '../backend/backend.ts';
 import type { Datapath, EngineConfig, EngineStats, Route, RouteDelta } from '../datapath/datapath.ts';
-import { messageOf } from '../errors.ts';
+import { CorduroyError, messageOf } from '../errors.ts';
 import { formatEndpoint } from '../net/endpoint.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Log } from '../observe/log.ts';
@@ -13,12 +13,21 @@ export interface DatapathKeeperOptions {
   /** Called when an engine that was in use has gone. */
   readonly onGone: () => void;
   readonly log: Log;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
 }
+
+/** Milliseconds: an engine that lives longer had no fault at its start. */
+const SHORT_LIFE = 5000;
+const LONGEST_PAUSE = 10_000;
+const OTHER_TABLE = 'the data plane holds a table that this daemon did not send: sending it the whole table';
 
 /** Keeps one data plane running, configured, and holding the routes it should: adopts it, or starts it. */
 export class DatapathKeeper {
   readonly #options: DatapathKeeperOptions;
   #engine: Datapath | undefined;
+  #launchedAt = Number.NEGATIVE_INFINITY;
+  #shortLives = 0;
   /** What the engine holds; `undefined`: unknown, it is sent the whole table. */
   #held:
     | { readonly generation: bigint; readonly local: string; readonly routes: ReadonlyMap<string, Route> }
@@ -30,6 +39,11 @@ export class DatapathKeeper {
 
   get engine(): Datapath | undefined {
     return this.#engine;
+  }
+
+  /** An engine is connected, and held its table when it was last asked. */
+  get isRunning(): boolean {
+    return this.#engine !== undefined && this.#held !== undefined;
   }
 
   /** @throws CorduroyError `datapath` when no engine can be brought to hold this state */
@@ -79,10 +93,23 @@ export class DatapathKeeper {
   }
 
   async #start(config: EngineConfig): Promise<Datapath> {
+    this.#pace();
     await this.#options.launch(config.tunName);
     const engine = await this.#configure(config);
     this.#options.log.info(`started the data plane (${engine.hello.engine}, pid ${engine.hello.pid})`);
     return engine;
+  }
+
+  /** An engine that ended soon after its start is not started again at once. @throws CorduroyError `datapath` */
+  #pace(): void {
+    const sinceLaunch = this.#options.now() - this.#launchedAt;
+    const pause = this.#shortLives === 0 ? 0 : Math.min(500 * 2 ** this.#shortLives, LONGEST_PAUSE);
+    if (sinceLaunch < pause) {
+      const text = `the data plane has ended ${this.#shortLives + 1} times right after its start: its log says why`;
+      throw new CorduroyError('datapath', `${text} (datapath.log in the run-dir)`, { retryable: true });
+    }
+    this.#shortLives = sinceLaunch < SHORT_LIFE ? this.#shortLives + 1 : 0;
+    this.#launchedAt = this.#options.now();
   }
 
   async #configure(config: EngineConfig): Promise<Datapath> {
@@ -119,7 +146,13 @@ export class DatapathKeeper {
         return;
       }
       const delta = difference(held.routes, wanted, held.generation);
-      if (delta === undefined) return;
+      if (delta === undefined) {
+        // Asking is also how an engine that hangs, or was given another table by somebody else, is noticed.
+        const { generation } = await engine.stats();
+        if (generation !== held.generation)
+          throw new CorduroyError('datapath', OTHER_TABLE, { retryable: true });
+        return;
+      }
       await engine.updateRoutes(delta);
       this.#held = { generation: delta.to, local: localText, routes: wanted };
     } catch (error) {

@@ -4,14 +4,14 @@ import { bridgeState } from '../bridge/managed-bridge.ts';
 import { formatSubnetEnv, type SubnetEnv } from '../bridge/subnet-env.ts';
 import { ROUTE_PROTOCOL, RUN_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
+import { writeAtomically } from '../host/atomic-file.ts';
 import { Firewall, type FirewallState } from '../host/firewall.ts';
 import type { Ownership } from '../host/plan.ts';
 import { reconcileHost } from '../host/reconcile.ts';
 import { formatRoute, type HostState, type RouteState } from '../host/state.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Log } from '../observe/log.ts';
-import { writeAtomically } from './atomic-file.ts';
-import { type HostRecord, readHostRecord, writeHostRecord } from './state-file.ts';
+import { type HostRecord, readHostRecord, removeIfOwn, writeHostRecord } from './state-file.ts';
 
 /** Metric of the blackhole route: any real route to the subnet is better. */
 const BLACKHOLE_METRIC = 4_278_198_272;
@@ -64,11 +64,14 @@ export class HostKeeper {
     this.#applied = '';
   }
 
-  /** Changes what differs; looks at the host only when the wish has changed or the time has come. */
-  async ensure(wish: HostWish): Promise<void> {
+  /** Whether the host is to be looked at: the wish is another one, or the time has come. */
+  isDue(wish: HostWish): boolean {
+    return textOf(wish) !== this.#applied || this.#now() >= this.#resyncAt;
+  }
+
+  /** Links, addresses, routes, sysctls: changes what differs. */
+  async ensureLinks(wish: HostWish): Promise<void> {
     const host = this.#complete(wish);
-    const text = JSON.stringify([host, wish.networks]);
-    if (text === this.#applied && this.#now() < this.#resyncAt) return;
     const blackholes = host.routes.filter(({ type }) => type === 'blackhole').map(formatRoute);
     // On record before they are added, and off it only when they are gone.
     const owned = [...new Set([...this.#record.blackholes, ...blackholes])];
@@ -76,8 +79,11 @@ export class HostKeeper {
     const changes = await reconcileHost(host, { ...this.#own, blackholes: owned });
     this.remember({ blackholes });
     if (changes.length > 0) this.#log.info(`host set up: ${changes.join('; ')}`);
-    await this.#ensureFirewall(wish);
-    this.#applied = text;
+  }
+
+  /** To be called when everything of the wish has been brought about, or when it has not. */
+  settle(wish: HostWish, succeeded: boolean): void {
+    this.#applied = succeeded ? textOf(wish) : '';
     this.#resyncAt = this.#now() + this.#options.flags['iptables-resync'] * 1000;
   }
 
@@ -85,8 +91,11 @@ export class HostKeeper {
     const path = this.#options.subnetFile;
     const text = formatSubnetEnv(content);
     const { written, created } = writeAtomically(path, text, 0o644);
-    if (!written) return;
-    this.remember({ subnetFile: path, folders: [...this.#record.folders, ...(created ? [created] : [])] });
+    if (!written && this.#record.subnetFile?.path === path) return;
+    const before = this.#record.subnetFile;
+    if (before !== undefined && before.path !== path) removeIfOwn(before);
+    const folders = [...this.#record.folders, ...(created ? [created] : [])];
+    this.remember({ subnetFile: { path, content: text }, folders });
     this.#log.info(`wrote ${path}: ${text.trim().replaceAll('\n', ' ')}`);
   }
 
@@ -108,7 +117,7 @@ export class HostKeeper {
     };
   }
 
-  async #ensureFirewall({ networks, subnets }: HostWish): Promise<void> {
+  async ensureFirewall({ networks, subnets }: HostWish): Promise<void> {
     const { flags } = this.#options;
     const network = networks.find(({ family }) => family === 4);
     const subnet = subnets.find(({ family }) => family === 4);
@@ -119,11 +128,14 @@ export class HostKeeper {
       forward: flags['iptables-forward-rules'],
       masquerade: !flags['ip-masq'] ? 'off' : flags['ip-masq-fully-random-disable'] ? 'on' : 'fully-random',
     };
-    if (!(await this.#firewall.ensure(state))) return;
-    this.remember({ firewall: this.#firewall.byproducts });
+    if (!(await this.#firewall.ensure(state, (firewall) => this.remember({ firewall })))) return;
     const forwarding = state.forward ? 'accepted' : 'left alone';
     this.#log.info(
       `firewall set: forwarding from and to ${network} ${forwarding}, masquerading ${state.masquerade}`,
     );
   }
+}
+
+function textOf({ host, networks, subnets }: HostWish): string {
+  return JSON.stringify([host, networks, subnets]);
 }

@@ -1,13 +1,14 @@
+import { rmSync } from 'node:fs';
 import { z } from 'zod';
 import { messageOf } from '../errors.ts';
+import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
 import { printable } from '../printable.ts';
-import { readIfThere, writeAtomically } from './atomic-file.ts';
 
 /** What a daemon has put on this host beyond what bears its mark: kept in the run-dir for the next daemon and `down`. */
 const schema = z.object({
   version: z.literal(1),
-  /** The subnet.env that was written. */
-  subnetFile: z.string().optional(),
+  /** The subnet.env that was written, and what was written: with another content it is somebody else's. */
+  subnetFile: z.object({ path: z.string(), content: z.string() }).optional(),
   /** Folders that were created, topmost first. */
   folders: z.array(z.string()),
   /** Blackhole routes, as formatRoute writes them: they lead to no device that could bear a mark. */
@@ -16,6 +17,13 @@ const schema = z.object({
 });
 
 export type HostRecord = z.infer<typeof schema>;
+
+/** @returns whether the file was there with the content that was written, and is gone now */
+export function removeIfOwn({ path, content }: NonNullable<HostRecord['subnetFile']>): boolean {
+  if (readIfThere(path) !== content) return false;
+  rmSync(path);
+  return true;
+}
 
 export const EMPTY_RECORD: HostRecord = {
   version: 1,

@@ -1,4 +1,4 @@
-import { rmdirSync, rmSync } from 'node:fs';
+import { existsSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ROUTE_PROTOCOL, RUN_FILES } from '../config/names.ts';
@@ -7,53 +7,65 @@ import { connectDatapath } from '../datapath/client.ts';
 import type { Datapath } from '../datapath/datapath.ts';
 import { CorduroyError, isCode } from '../errors.ts';
 import { removeFirewall } from '../host/firewall.ts';
+import { isRunning } from '../host/is-running.ts';
+import { observeHost } from '../host/observe.ts';
+import { type Ownership, planRemoval } from '../host/plan.ts';
 import { removeFromHost } from '../host/reconcile.ts';
 import { daemonRequest } from './control-client.ts';
-import { isRunning } from './is-running.ts';
-import { readHostRecord } from './state-file.ts';
+import { readHostRecord, removeIfOwn } from './state-file.ts';
 import type { StatusDocument } from './status.ts';
 
 /** Milliseconds a daemon may take to stop: a round that waits for etcd has to run into its deadline. */
-const STOP_TIMEOUT = 30_000;
+const STOP_TIMEOUT = 60_000;
+
+export interface TearDownOptions {
+  /** Give the lease back to etcd first; needs a running daemon. */
+  readonly release: boolean;
+  /** Remove what bears this daemon's marks even when nothing in the run-dir speaks of it. */
+  readonly force: boolean;
+}
 
 /**
  * Stops the daemon and the data plane of one run-dir and removes everything they made on this host, and only that.
  *
- * @param release give the lease back to etcd first; needs a running daemon
  * @returns what was removed, a phrase each
  */
-export async function tearDown(options: Options, release: boolean): Promise<string[]> {
+export async function tearDown(options: Options, { release, force }: TearDownOptions): Promise<string[]> {
   const { runDir, names } = options;
+  const stateFile = join(runDir, RUN_FILES.state);
   const daemon = await stopDaemon(join(runDir, RUN_FILES.daemonSocket), release);
-  const { record } = readHostRecord(join(runDir, RUN_FILES.state));
+  const { record } = readHostRecord(stateFile);
+  const { mark, tun } = { mark: names.linkMark, tun: names.tun };
+  const own: Ownership = { mark, tun, protocol: ROUTE_PROTOCOL, blackholes: record.blackholes };
+  if (!force && daemon.length === 0 && !existsSync(stateFile)) await requireNothing(own, runDir);
+
   const engine = await stopEngine(join(runDir, RUN_FILES.datapathSocket));
-  const own = {
-    mark: names.linkMark,
-    tun: names.tun,
-    protocol: ROUTE_PROTOCOL,
-    blackholes: record.blackholes,
-  };
   const host = await removeFromHost(own);
-  const firewall = await removeFirewall(
-    { table: names.nftTable, chain: names.iptablesChain },
-    record.firewall,
-  );
-  const files = [
-    ...(record.subnetFile === undefined ? [] : [record.subnetFile]),
-    ...Object.values(RUN_FILES).map((name) => join(runDir, name)),
-  ].filter(removeFile);
-  const folders = [
-    ...record.folders.flatMap((top) => upTo(dirname(record.subnetFile ?? top), top)),
-    runDir,
-  ].filter(removeFolder);
+  const firewallNames = { table: names.nftTable, chain: names.iptablesChain };
+  const firewall = await removeFirewall(firewallNames, record.firewall);
+  const { subnetFile } = record;
+  const files = Object.values(RUN_FILES).map((name) => join(runDir, name));
+  const folders = record.folders.flatMap((top) => upTo(dirname(subnetFile?.path ?? top), top));
   return [
     ...daemon,
     ...engine,
     ...host.map((line) => line.replace(/ (delete|dev)\b/g, '')),
     ...firewall,
-    ...files,
-    ...folders,
+    ...(subnetFile !== undefined && removeIfOwn(subnetFile) ? [subnetFile.path] : []),
+    ...files.filter(removeFile),
+    ...[...folders, runDir].filter(removeFolder),
   ];
+}
+
+/** A run-dir that knows nothing is a mistyped one, or another daemon's things stand on this host. */
+async function requireNothing(own: Ownership, runDir: string): Promise<void> {
+  const lines = planRemoval(await observeHost(own.protocol), own);
+  if (lines.length === 0) return;
+  throw new CorduroyError(
+    'usage',
+    `${runDir} knows of no daemon, but this host has what bears its marks (${lines.join('; ')}). Give the --run-dir or ` +
+      '--instance it was started with; if the run-dir is lost, remove it with --force',
+  );
 }
 
 async function stopDaemon(socketPath: string, release: boolean): Promise<string[]> {
@@ -61,6 +73,7 @@ async function stopDaemon(socketPath: string, release: boolean): Promise<string[
   try {
     ({ pid } = (await daemonRequest(socketPath, 'GET', '/v1/status')) as StatusDocument);
   } catch (error) {
+    // One that hangs is not passed over: it would put back what is removed.
     if (!isCode(error, 'no-daemon')) throw error;
     if (release) {
       const text = `--release needs the running daemon, which knows the lease: ${error.message}`;
@@ -68,7 +81,7 @@ async function stopDaemon(socketPath: string, release: boolean): Promise<string[
     }
     return [];
   }
-  await daemonRequest(socketPath, 'POST', release ? '/v1/stop?release=true' : '/v1/stop');
+  await daemonRequest(socketPath, 'POST', release ? '/v1/stop?release=true' : '/v1/stop', STOP_TIMEOUT);
   await untilGone(pid, 'corduroyd');
   return ['the daemon'];
 }

@@ -21,7 +21,8 @@ export interface ConnectOptions {
  * Connects to a running data plane and greets it. `hello` is what the engine said then: a configuration in it means
  * that it was configured before, by a daemon that is gone.
  *
- * @throws CorduroyError `datapath`; retryable when nobody answers
+ * @throws CorduroyError `datapath`; retryable only when nobody listens on the socket, so that an engine may be started.
+ * With every other failure (no answer in time, another version, a refusal, no permission) one may be there.
  */
 export async function connectDatapath(socketPath: string, options: ConnectOptions = {}): Promise<Datapath> {
   const timeoutMs = options.timeoutMs ?? 2000;
@@ -228,8 +229,18 @@ async function openSocket(socketPath: string, timeoutMs: number): Promise<Socket
   }
 }
 
+/** What connect(2) says when nobody listens: no socket file, or one that its engine has left behind. */
+const NOBODY = new Set<unknown>(['ENOENT', 'ECONNREFUSED']);
+
 function connectError(socketPath: string, cause: unknown): CorduroyError {
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  if (NOBODY.has(code)) {
+    return new CorduroyError(
+      'datapath',
+      `no data plane answers at ${socketPath} (${messageOf(cause)}): start it; corduroyd does so with the udp backend`,
+      { cause, retryable: true },
+    );
+  }
   if (code === 'EACCES' || code === 'EPERM') {
     return new CorduroyError(
       'datapath',
@@ -239,8 +250,9 @@ function connectError(socketPath: string, cause: unknown): CorduroyError {
   }
   return new CorduroyError(
     'datapath',
-    `no data plane answers at ${socketPath} (${messageOf(cause)}): start it; corduroyd does so with the udp backend`,
-    { cause, retryable: true },
+    `the data plane's socket ${socketPath} cannot be connected to (${messageOf(cause)}): see that the path is right; ` +
+      'if a data plane is there, it is stuck: end it and start it again',
+    { cause },
   );
 }
 

@@ -44,17 +44,16 @@ export class Firewall {
     this.#byproducts = byproducts;
   }
 
-  /** To be kept for `removeFirewall`. */
-  get byproducts(): Byproducts {
-    return this.#byproducts;
-  }
-
-  /** @returns whether anything had to be changed. @throws CorduroyError `host-command` */
-  async ensure(state: FirewallState): Promise<boolean> {
+  /**
+   * @param remember is told of by-products before they come to be
+   * @returns whether anything had to be changed
+   * @throws CorduroyError `host-command`
+   */
+  async ensure(state: FirewallState, remember: (byproducts: Byproducts) => void): Promise<boolean> {
     const wanted = JSON.stringify(state);
     const shown = await this.#show(state);
     if (wanted === this.#wanted && shown === this.#shown) return false;
-    await this.#apply(state);
+    await this.#apply(state, remember);
     this.#shown = await this.#show(state);
     this.#wanted = wanted;
     return true;
@@ -67,7 +66,7 @@ export class Firewall {
     return parts.join('\n');
   }
 
-  async #apply(state: FirewallState): Promise<void> {
+  async #apply(state: FirewallState, remember: (byproducts: Byproducts) => void): Promise<void> {
     if (state.masquerade === 'off') await removeTable(this.#names);
     else await run('nft', ['-f', '-'], { input: masqueradeTable(state, this.#names.table) });
     if (!state.forward) {
@@ -79,6 +78,7 @@ export class Firewall {
       filterTable: this.#byproducts.filterTable || before === '',
       forwardChain: this.#byproducts.forwardChain || !/^\s*chain FORWARD /m.test(before),
     };
+    remember(this.#byproducts);
     await setForwardChain(state, this.#names.chain);
   }
 }
@@ -114,9 +114,10 @@ async function showTable({ table }: FirewallNames): Promise<string> {
   return (await run('nft', ['list', 'table', 'ip', table], { allowFailure: true })).stdout;
 }
 
-async function removeTable({ table }: FirewallNames): Promise<string[]> {
-  const { code } = await run('nft', ['delete', 'table', 'ip', table], { allowFailure: true });
-  return code === 0 ? [`nft table ip ${table}`] : [];
+async function removeTable(names: FirewallNames): Promise<string[]> {
+  if ((await showTable(names)) === '') return [];
+  await run('nft', ['delete', 'table', 'ip', names.table]);
+  return [`nft table ip ${names.table}`];
 }
 
 async function showChain({ chain }: FirewallNames): Promise<string> {
@@ -140,8 +141,9 @@ async function setForwardChain({ network }: FirewallState, chain: string): Promi
 }
 
 async function removeChain({ chain }: FirewallNames, byproducts: Byproducts): Promise<string[]> {
-  const { code } = await run('iptables', ['-w', '5', '-S', chain], { allowFailure: true });
-  if (code !== 0) return [];
+  const found = await run('iptables', ['-w', '5', '-S', chain], { allowFailure: true });
+  if (found.code === 1) return []; // There is none; anything else (a lock, a missing right) is no answer.
+  if (found.code !== 0) await run('iptables', ['-w', '5', '-S', chain]);
   await run('iptables', ['-w', '5', '-D', 'FORWARD', '-j', chain], { allowFailure: true });
   await run('iptables', ['-w', '5', '-F', chain]);
   await run('iptables', ['-w', '5', '-X', chain]);

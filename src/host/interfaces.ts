@@ -2,25 +2,13 @@ import { CorduroyError } from '../errors.ts';
 import { Ip } from '../net/ip.ts';
 import { run } from './exec.ts';
 import { addressesOf, readLinks } from './observe.ts';
-import type { InterfaceAddress } from './state.ts';
+import type { ExternalInterface, InterfaceAddress } from './state.ts';
 
 /** An interface of this host, as far as the choice of one depends on it. */
 export interface Interface {
   readonly name: string;
   readonly mtu: number;
   readonly addresses: readonly InterfaceAddress[];
-}
-
-/** The interface the traffic between hosts goes by. */
-export interface ExternalInterface {
-  readonly name: string;
-  readonly mtu: number;
-  /** Its address: what the data plane listens on. */
-  readonly address: Ip;
-  /** What other hosts send to. */
-  readonly publicIp: Ip;
-  /** The reasoning, one sentence. */
-  readonly why: string;
 }
 
 export interface InterfaceWishes {

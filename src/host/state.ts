@@ -63,3 +63,15 @@ export function formatRoute(route: RouteState): string {
     ? `${route.prefix} dev ${route.device}`
     : `blackhole ${route.prefix} metric ${route.metric}`;
 }
+
+/** The interface the traffic between hosts goes by. */
+export interface ExternalInterface {
+  readonly name: string;
+  readonly mtu: number;
+  /** Its address: what the data plane listens on. */
+  readonly address: Ip;
+  /** What other hosts send to. */
+  readonly publicIp: Ip;
+  /** The reasoning, one sentence. */
+  readonly why: string;
+}

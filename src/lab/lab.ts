@@ -4,10 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { parseEnv } from '../bridge/subnet-env.ts';
 import { RUN_FILES } from '../config/names.ts';
-import { readIfThere, writeAtomically } from '../daemon/atomic-file.ts';
 import { daemonRequest } from '../daemon/control-client.ts';
 import type { StatusDocument } from '../daemon/status.ts';
 import { CorduroyError, messageOf } from '../errors.ts';
+import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
 import { run } from '../host/exec.ts';
 import { Prefix } from '../net/prefix.ts';
 import { endAllIn, inNamespace, startInNamespace } from './processes.ts';
@@ -106,9 +106,10 @@ export class Lab {
     return host;
   }
 
-  startDaemon(host: LabHost, flags: readonly string[] = []): void {
+  /** @param environment variables to set beside the lab's own */
+  startDaemon(host: LabHost, flags: readonly string[] = [], environment: NodeJS.ProcessEnv = {}): void {
     const command = [join(labFolder(this.spec.name), 'bin', 'corduroyd'), '--bridge', LAB_BRIDGE, ...flags];
-    startInNamespace(host.namespace, command, host.logFile, this.environment(host));
+    startInNamespace(host.namespace, command, host.logFile, { ...this.environment(host), ...environment });
   }
 
   /** What a program on a lab host sees: its own daemon and etcd, and nothing of this machine's settings. */
@@ -222,6 +223,8 @@ async function requireTools(): Promise<void> {
     nsenter: 'util-linux',
     etcd: 'etcd-server',
     ping: 'iputils-ping',
+    nft: 'nftables',
+    iptables: 'iptables',
   };
   const folders = (process.env.PATH ?? '').split(':');
   const missing = Object.keys(packages).filter(

@@ -4,7 +4,7 @@ import { type RandomInt, subnetCount } from '../ipam/pick-subnet.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Log } from '../observe/log.ts';
 import type { Condition, LeaseId, Revision, Store } from '../store/store.ts';
-import { decideLease, isOwn } from './decide.ts';
+import { decideLease, isOwn, sameSubnets } from './decide.ts';
 import { formatLeaseValue, type LeaseAttributes, leaseKey, subnetsFolder } from './lease-record.ts';
 import { LeaseTable, type StoredLease } from './lease-table.ts';
 
@@ -57,6 +57,7 @@ export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
   #held: HeldLease | undefined;
   #previous: readonly Prefix[];
+  #moved: string | undefined;
 
   /** @param previous the subnets of subnet.env, wanted again if they are free */
   constructor(options: LeaseKeeperOptions, previous: readonly Prefix[]) {
@@ -77,6 +78,7 @@ export class LeaseKeeper {
     else await this.#renewIfDue();
     // Renewal may have found that the lease is gone.
     this.#held ??= await this.#acquire(wanted);
+    this.#sayMove(this.#held.subnets);
     this.#previous = this.#held.subnets;
     return this.#held;
   }
@@ -116,6 +118,16 @@ export class LeaseKeeper {
     this.#held = undefined;
   }
 
+  /** The subnets held, or held last. */
+  get subnets(): readonly Prefix[] {
+    return this.#held?.subnets ?? this.#previous;
+  }
+
+  /** A sentence when this host had to change its subnet since the start. */
+  get moved(): string | undefined {
+    return this.#moved;
+  }
+
   /** When `ensure` should be called next at the latest, monotonic milliseconds. */
   get dueAt(): number {
     return this.#held?.timed?.renewAt ?? Number.POSITIVE_INFINITY;
@@ -126,6 +138,8 @@ export class LeaseKeeper {
     const held = this.#held;
     if (held?.timed === undefined) return;
     const { key, modRevision } = held;
+    // A read may try every endpoint, a transaction only one: after it, that one is known to be alive.
+    await this.#options.store.get(key);
     await this.#options.store.transaction([{ key, is: 'unchanged', modRevision }], [{ do: 'delete', key }]);
     await this.#options.store.revokeLease(held.timed.id);
     this.#held = undefined;
@@ -158,7 +172,7 @@ export class LeaseKeeper {
   }
 
   async #acquire(wanted: Wanted): Promise<HeldLease> {
-    const grant = new UnusedGrant(this.#options.store, this.#options.ttl);
+    const grant = new Grant(this.#options.store, this.#options.ttl);
     try {
       for (let round = 1; round <= ROUNDS; round++) {
         const held = await this.#tryAcquire(wanted, grant);
@@ -179,7 +193,7 @@ export class LeaseKeeper {
   }
 
   /** One round; `undefined` when another writer was faster. */
-  async #tryAcquire(wanted: Wanted, grant: UnusedGrant): Promise<HeldLease | undefined> {
+  async #tryAcquire(wanted: Wanted, grant: Grant): Promise<HeldLease | undefined> {
     const { store, prefix, random, log } = this.#options;
     const { entries } = await store.list(subnetsFolder(prefix));
     const situation = { ...wanted, table: new LeaseTable(prefix, entries), previous: this.#previous };
@@ -226,6 +240,15 @@ export class LeaseKeeper {
     }
   }
 
+  /** Containers keep the addresses they have: a host that changes its subnet has to say so. */
+  #sayMove(subnets: readonly Prefix[]): void {
+    if (this.#previous.length === 0 || sameSubnets(subnets, this.#previous)) return;
+    this.#moved =
+      `this host's subnet has changed from ${this.#previous.join(' and ')}, which is taken or does not fit the network ` +
+      `config, to ${subnets.join(' and ')}: restart its containers, and then corduroyd`;
+    this.#options.log.error(this.#moved);
+  }
+
   /** @throws CorduroyError `conflict` when the network config is not what the subnet was chosen by */
   async #requireConfig({ configKey, configRevision }: Wanted): Promise<void> {
     const config = await this.#options.store.get(configKey);
@@ -239,7 +262,7 @@ export class LeaseKeeper {
     );
   }
 
-  async #takeOver(lease: StoredLease, wanted: Wanted, grant: UnusedGrant): Promise<HeldLease | undefined> {
+  async #takeOver(lease: StoredLease, wanted: Wanted, grant: Grant): Promise<HeldLease | undefined> {
     const { store, ttl, now, log } = this.#options;
     const { key, modRevision, leaseId, value } = lease.entry;
     const unchanged: Condition = { key, is: 'unchanged', modRevision };
@@ -272,7 +295,7 @@ export class LeaseKeeper {
     subnets: readonly Prefix[],
     { attributes }: Wanted,
     conditions: readonly Condition[],
-    grant: UnusedGrant,
+    grant: Grant,
   ): Promise<HeldLease | undefined> {
     const asked = this.#options.now();
     const { id, ttl } = await grant.get();
@@ -294,7 +317,7 @@ export class LeaseKeeper {
 }
 
 /** An etcd lease that is granted when first needed, serves every round, and is revoked if no key came to use it. */
-class UnusedGrant {
+class Grant {
   used = false;
   readonly #store: Store;
   readonly #ttl: number;

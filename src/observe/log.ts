@@ -38,42 +38,49 @@ export function createLog({ level, format }: LogOptions): Log {
 }
 
 /**
- * Says a lasting condition once, then at a low rate, and says when it is over.
+ * Something that is wrong for a while: said at once, then at a low rate, and once more when it is over.
  *
  * @param now monotonic milliseconds
  */
-export class Condition {
+export class LastingProblem {
   readonly #log: Log;
   readonly #now: () => number;
-  #said: { readonly message: string; readonly at: number } | undefined;
+  #current: string | undefined;
+  #said: { readonly kind: string; readonly at: number } | undefined;
 
   constructor(log: Log, now: () => number) {
     this.#log = log;
     this.#now = now;
   }
 
-  /** What holds now, or `undefined`. */
+  /** What is wrong now, or `undefined`. */
   get current(): string | undefined {
-    return this.#said?.message;
+    return this.#current;
   }
 
-  raise(message: string): void {
-    const again = this.#said?.message === message;
+  /**
+   * @param kind what tells one problem from another, where the message holds numbers that change each time; the
+   *   message itself when absent
+   */
+  raise(message: string, kind = message): void {
+    this.#current = message;
+    const again = this.#said?.kind === kind;
     if (again && this.#said !== undefined && this.#now() - this.#said.at < REPEAT_AFTER) return;
     this.#log.warn(again ? `still: ${message}` : message);
-    this.#said = { message, at: this.#now() };
+    this.#said = { kind, at: this.#now() };
   }
 
-  /** Says what still holds, if the time has come. */
+  /** Says what is still wrong, if the time has come. */
   remind(): void {
-    if (this.#said !== undefined) this.raise(this.#said.message);
+    if (this.#current !== undefined) this.raise(this.#current, this.#said?.kind);
   }
 
   clear(message?: string): void {
-    if (this.#said !== undefined && message !== undefined) this.#log.info(message);
+    if (this.#current !== undefined && message !== undefined) this.#log.info(message);
+    this.#current = undefined;
     this.#said = undefined;
   }
 }
 
-/** Milliseconds after which a condition that still holds is said again. */
+/** Milliseconds after which a problem that lasts is said again. */
 const REPEAT_AFTER = 10 * 60_000;

@@ -1,7 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { isRunning } from '../../src/daemon/is-running.ts';
+import { isRunning } from '../../src/host/is-running.ts';
 import type { LabHost } from '../../src/lab/topology.ts';
 import { labObstacle, TestLab, until } from '../support/lab.ts';
 
@@ -55,6 +55,37 @@ describe.skipIf(labObstacle())(`corduroy down ${labObstacle() ?? ''}`, () => {
     const { engine } = await lab.lab.untilReady(h1);
     await lab.endDaemon(h1, 'SIGKILL');
     process.kill(engine?.pid ?? 0, 'SIGKILL');
+    await lab.on(h1, 'corduroy', 'down');
+    expect(await lab.hostState(h1)).toEqual(before);
+  });
+
+  it('keeps a subnet.env that somebody else has written since', async () => {
+    lab.lab.startDaemon(h1, ALL);
+    await lab.lab.untilReady(h1);
+    await lab.endDaemon(h1, 'SIGTERM');
+    writeFileSync(h1.subnetFile, 'FLANNEL_SUBNET=10.244.9.1/24\n');
+    await lab.on(h1, 'corduroy', 'down');
+    expect(await lab.on(h1, 'cat', h1.subnetFile)).toBe('FLANNEL_SUBNET=10.244.9.1/24');
+    await lab.on(h1, 'rm', h1.subnetFile);
+    expect(await lab.hostState(h1)).toEqual(before);
+  });
+
+  it('refuses a run-dir that knows nothing while things of that name stand, and a daemon that hangs', async () => {
+    lab.lab.startDaemon(h1);
+    const { pid } = await lab.lab.untilReady(h1);
+    const now = await lab.hostState(h1);
+    const mistyped = await lab.attempt(h1, 'corduroy', 'down', '--run-dir', `${h1.runDir}-typo`);
+    expect(mistyped).toMatchObject({ code: 2 });
+    expect(mistyped.stderr).toMatch(/knows of no daemon.*corduroy0/s);
+    process.kill(pid, 'SIGSTOP');
+    try {
+      const hung = await lab.attempt(h1, 'corduroy', 'down');
+      expect(hung).toMatchObject({ code: 4 });
+      expect(hung.stderr).toContain('it hangs');
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    expect(await lab.hostState(h1)).toEqual(now);
     await lab.on(h1, 'corduroy', 'down');
     expect(await lab.hostState(h1)).toEqual(before);
   });

@@ -1,15 +1,15 @@
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gateway } from '../../src/bridge/subnet-env.ts';
 import { RUN_FILES } from '../../src/config/names.ts';
-import { isRunning } from '../../src/daemon/is-running.ts';
 import type { StatusDocument } from '../../src/daemon/status.ts';
+import { isRunning } from '../../src/host/is-running.ts';
 import { Lab } from '../../src/lab/lab.ts';
 import { inNamespace } from '../../src/lab/processes.ts';
-import { type LabHost, type LabSpec, underlay } from '../../src/lab/topology.ts';
+import { type LabHost, type LabSpec, labFolder, underlay } from '../../src/lab/topology.ts';
 import { Prefix } from '../../src/net/prefix.ts';
 import { canUseNamespaces } from './netns.ts';
 
@@ -126,6 +126,19 @@ export class TestLab {
     return (
       (await this.attempt(namespace, 'ping', '-n', '-c', '1', '-W', String(seconds), address)).code === 0
     );
+  }
+
+  /** A PATH for a daemon: all this machine's programs but some. */
+  async pathWithout(...names: string[]): Promise<string> {
+    const folder = join(labFolder(this.lab.spec.name), `without-${names.join('-')}`);
+    mkdirSync(folder, { recursive: true });
+    for (const place of (this.lab.environment().PATH ?? '').split(':')) {
+      for (const name of existsSync(place) ? readdirSync(place) : []) {
+        const link = join(folder, name);
+        if (!names.includes(name) && !existsSync(link)) symlinkSync(join(place, name), link);
+      }
+    }
+    return folder;
   }
 
   /** What `corduroy down` has to leave as it was. */

@@ -1,4 +1,4 @@
-import type { Document, Problem } from '../../config/network-config.ts';
+import type { Document, Problem } from '../../config/document.ts';
 import type { Route } from '../../datapath/datapath.ts';
 import type { Ip } from '../../net/ip.ts';
 import type { Backend, BackendContext, BackendInput, BackendKind, BackendState } from '../backend.ts';

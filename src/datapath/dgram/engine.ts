@@ -190,9 +190,10 @@ export class Engine {
   #sendFailed(peer: Peer, error: Error): void {
     this.#drops['out-send-error']++;
     const cause = codeOf(error);
+    const meaning = cause === 'ENOBUFS' ? ', the network takes less than this host sends' : '';
     this.#parts.log.once(
       `send ${peer.host} ${cause}`,
-      `cannot send to ${peer.host}: ${cause}; counted as out-send-error`,
+      `cannot send to ${peer.host}: ${cause}${meaning}; counted as out-send-error`,
     );
   }
 

@@ -2,8 +2,9 @@
 #define CORDUROY_PRIVILEGES_H
 
 /* Takes from this process, and from all it executes, what an engine has no use for: it can gain no rights by executing
- * a file (no_new_privs), and of the capabilities only CAP_SETUID, CAP_SETGID and CAP_NET_BIND_SERVICE are left, with
- * which the engine binds its UDP socket and becomes another user. Returns 0, or -1 after a report. */
+ * a file (no_new_privs), and of the capabilities only CAP_SETUID, CAP_SETGID, CAP_NET_BIND_SERVICE and
+ * CAP_DAC_READ_SEARCH are left, with which the engine reads its own files in a private folder, binds its UDP socket
+ * and becomes another user. Once it is an unprivileged one it has none of them. Returns 0, or -1 after a report. */
 int privileges_confine(void);
 
 #endif

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DROP_REASONS } from '../../../src/datapath/datapath.ts';
 import { describeConfiguration } from './configuration-contract.ts';
+import { describeCongestion } from './congestion-contract.ts';
 import { describeControlSocket } from './control-socket-contract.ts';
 import { describeDrops } from './drops-contract.ts';
 import { describeEnding } from './ending-contract.ts';
@@ -24,6 +25,7 @@ export function describeDatapath(harness: EngineHarness): void {
   describe('configuration', () => describeConfiguration(() => lab));
   describe('forwarding', () => describeForwarding(() => lab));
   describe('drops', () => describeDrops(() => lab));
+  describe('congestion', () => describeCongestion(() => lab));
   describe('control socket', () => describeControlSocket(() => lab));
   describe('its end', () => describeEnding(() => lab));
 

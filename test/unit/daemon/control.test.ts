@@ -117,8 +117,8 @@ describe('a daemon that cannot be asked', () => {
     await new Promise<void>((resolve) => void server.listen(path, resolve));
     closing(server);
     await expect(daemonRequest(path, 'GET', '/v1/status')).rejects.toMatchObject({
-      code: 'no-daemon',
-      message: expect.stringMatching(/its answer is not JSON/),
+      code: 'daemon-refused',
+      message: expect.stringMatching(/is not served by corduroyd/),
     });
   });
 

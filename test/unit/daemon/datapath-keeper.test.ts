@@ -53,6 +53,7 @@ function host(running?: FakeEngine) {
       machine.engine = new FakeEngine(100 + ++machine.launches);
     },
     onGone: () => machine.gone++,
+    now: () => now,
     log,
   });
   return Object.assign(machine, {
@@ -71,6 +72,9 @@ async function started(routes: readonly string[] = [A]) {
   engine.calls.length = 0;
   return { ...machine, machine, engine };
 }
+
+/** Far enough from the last launch that nothing is paced, unless a test sets it. */
+const now = 0;
 
 describe('DatapathKeeper', () => {
   test('none runs: starts one, configures it, and sends the table', async () => {
@@ -205,6 +209,7 @@ describe('DatapathKeeper', () => {
         engines.push(new FakeEngine(1));
       },
       onGone: () => undefined,
+      now: () => now,
       log: new RecordedLog(),
     });
     await expect(keeper.ensure(state([A]))).rejects.toThrow('no such program');

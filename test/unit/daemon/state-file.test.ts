@@ -6,7 +6,7 @@ import { temporaryFolder } from './temporary-folder.ts';
 
 const RECORD = {
   version: 1 as const,
-  subnetFile: '/run/flannel/subnet.env',
+  subnetFile: { path: '/run/flannel/subnet.env', content: 'FLANNEL_MTU=1472\n' },
   folders: ['/run/flannel'],
   blackholes: ['blackhole 10.5.1.0/24 metric 4278198272'],
   firewall: { filterTable: true, forwardChain: false },

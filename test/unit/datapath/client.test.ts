@@ -1,11 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectDatapath } from '../../../src/datapath/client.ts';
-import { encodeHello } from '../../../src/datapath/messages.ts';
+import { encodeError, encodeHello } from '../../../src/datapath/messages.ts';
 import {
+  ERROR_TYPE,
   encodeFrame,
   type Frame,
   FrameReader,
@@ -14,6 +16,10 @@ import {
 } from '../../../src/datapath/protocol.ts';
 
 const HELLO = encodeHello({ engine: 'fake', build: '0', pid: 42, config: undefined });
+
+/** Ends without removing its socket, as an engine does that was killed. */
+const LEAVE_SOCKET =
+  "require('node:net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))";
 
 /** An engine that does as the test says; HELLO is answered as it should be. */
 describe('connectDatapath', () => {
@@ -51,7 +57,11 @@ describe('connectDatapath', () => {
     };
   }
 
-  test('nobody there: says so, and that it may be tried again', async () => {
+  test.each<[string, () => void]>([
+    ['no socket file', () => {}],
+    ['a socket file that was left behind', () => spawnSync(process.execPath, ['-e', LEAVE_SOCKET, path])],
+  ])('nobody there, %s: says so, and that it may be tried again', async (_what, arrange) => {
+    arrange();
     await expect(connectDatapath(path)).rejects.toMatchObject({
       code: 'datapath',
       retryable: true,
@@ -59,10 +69,35 @@ describe('connectDatapath', () => {
     });
   });
 
+  test('a path that cannot be one: nothing that a start of the engine would mend', async () => {
+    writeFileSync(path, '');
+    await expect(connectDatapath(join(path, 's'))).rejects.toMatchObject({
+      code: 'datapath',
+      retryable: false,
+      message: expect.stringMatching(/cannot be connected to .*ENOTDIR/),
+    });
+  });
+
+  test('a refusal is not taken for nobody', async () => {
+    const error = encodeError('internal', 'not today');
+    await engine((socket, { id }) => socket.write(encodeFrame(ERROR_TYPE, id, error)));
+    await expect(connectDatapath(path)).rejects.toMatchObject({
+      code: 'datapath',
+      retryable: false,
+      message: expect.stringMatching(/refused hello: not today/),
+    });
+  });
+
+  test('an engine that hangs up on HELLO is not taken for nobody', async () => {
+    await engine((socket) => socket.destroy());
+    await expect(connectDatapath(path)).rejects.toMatchObject({ code: 'datapath', retryable: false });
+  });
+
   test('an engine that never answers', async () => {
     await engine(() => {});
     await expect(connectDatapath(path, { timeoutMs: 50 })).rejects.toMatchObject({
       code: 'datapath',
+      retryable: false,
       message: expect.stringMatching(/did not answer hello within .* ms: it is stuck; end it/),
     });
   });
@@ -124,6 +159,7 @@ describe('connectDatapath', () => {
     await engine((socket, frame) => socket.write(answer(frame)));
     await expect(connectDatapath(path)).rejects.toMatchObject({
       code: 'datapath',
+      retryable: false,
       message: expect.stringMatching(says),
     });
   });

@@ -44,7 +44,9 @@ describe('what happens to the lease in etcd', () => {
       cluster.pass(82_800);
       await host.ensure();
       expect(await cluster.entry(theirs.key)).toEqual(theirs);
-      expect(host.log.loud).toHaveLength(1);
+      // The conflict, and that the host has moved.
+      expect(host.log.loud).toHaveLength(2);
+      expect(host.keeper.moved).toMatch(/has changed from 10\.5\.\d\.0\/24,.* restart its containers/);
     },
   );
 

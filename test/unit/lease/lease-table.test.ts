@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { formatLeaseValue } from '../../../src/lease/lease-record.ts';
-import { LeaseTable, selectPeers } from '../../../src/lease/lease-table.ts';
+import { LeaseTable } from '../../../src/lease/lease-table.ts';
+import { selectPeers } from '../../../src/lease/peers.ts';
 import { attributes, entry, FOUR, PREFIX, value } from './fixtures.ts';
 
 const namesOf = (table: LeaseTable) => table.leases().map(({ subnets }) => subnets.join(' '));

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { readIfThere, writeAtomically } from '../../../src/daemon/atomic-file.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { readIfThere, writeAtomically } from '../../../src/host/atomic-file.ts';
+import { temporaryFolder } from '../daemon/temporary-folder.ts';
 
 describe('writeAtomically', () => {
   test('a new file, with its mode, and nothing left beside it', () => {

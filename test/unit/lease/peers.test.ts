@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { LeaseTable, selectPeers } from '../../../src/lease/lease-table.ts';
+import { LeaseTable } from '../../../src/lease/lease-table.ts';
+import { selectPeers } from '../../../src/lease/peers.ts';
 import { Ip } from '../../../src/net/ip.ts';
 import { Prefix } from '../../../src/net/prefix.ts';
 import type { Entry } from '../../../src/store/store.ts';

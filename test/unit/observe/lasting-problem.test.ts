@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Condition } from '../../../src/observe/log.ts';
+import { LastingProblem } from '../../../src/observe/log.ts';
 import { RecordedLog } from '../lease/recorded-log.ts';
 
 const MINUTE = 60_000;
@@ -7,10 +7,10 @@ const MINUTE = 60_000;
 function create() {
   const log = new RecordedLog();
   const clock = { ms: 0 };
-  return { log, clock, condition: new Condition(log, () => clock.ms) };
+  return { log, clock, condition: new LastingProblem(log, () => clock.ms) };
 }
 
-describe('Condition', () => {
+describe('LastingProblem', () => {
   test('is said once, again every ten minutes, and when it is over', () => {
     const { log, clock, condition } = create();
     for (; clock.ms < 25 * MINUTE; clock.ms += 1000) condition.raise('etcd is away');

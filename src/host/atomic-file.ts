@@ -1,0 +1,41 @@
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { CorduroyError, messageOf } from '../errors.ts';
+
+/**
+ * Writes a file by renaming a finished one into its place: readers see the old content or the new, never a part.
+ * A file that has the content already is left untouched.
+ *
+ * @returns whether it was written, and the topmost folder that had to be created for it
+ * @throws CorduroyError `host-file`
+ */
+export function writeAtomically(
+  path: string,
+  content: string,
+  mode: number,
+): { written: boolean; created?: string } {
+  if (readIfThere(path) === content) return { written: false };
+  const temporary = `${path}.tmp-${process.pid}`;
+  try {
+    const created = mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    writeFileSync(temporary, content, { mode });
+    renameSync(temporary, path);
+    return { written: true, ...(created === undefined ? {} : { created }) };
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw new CorduroyError('host-file', `${path} cannot be written: ${messageOf(error)}`, {
+      cause: error,
+      retryable: true,
+    });
+  }
+}
+
+/** @returns `undefined` when there is no such file. @throws CorduroyError `host-file` */
+export function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new CorduroyError('host-file', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
