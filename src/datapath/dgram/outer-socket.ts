@@ -20,7 +20,7 @@ const SOCKET_BUFFER = 7 * 1024 * 1024;
  * Packets that wait behind the socket's own buffer. libuv keeps what sendmsg(2) refuses with EAGAIN, without a limit,
  * and nothing slows down who sends into the TUN. 1000 is what Linux lets a network device queue by default
  * (DEFAULT_TX_QUEUE_LEN). Packets and not bytes: a waiting packet costs some 1 KB besides its bytes, which
- * getSendQueueSize leaves out, so that 4 MiB of the smallest would take 180 MB. 1000 take at most 1 MB and 1000 MTUs.
+ * getSendQueueSize leaves out, so that 4 MiB of the smallest would take 180 MB. 1000 take some 1 MB, and 1000 MTUs.
  */
 const QUEUE_MAX = 1000;
 
