@@ -1,12 +1,12 @@
 import type { DatapathState } from '../backend/backend.ts';
 import type { Datapath, EngineConfig, EngineStats, Route, RouteDelta } from '../datapath/datapath.ts';
-import { CorduroyError, messageOf } from '../errors.ts';
+import { CorduroyError, isCode, messageOf } from '../errors.ts';
 import { formatEndpoint } from '../net/endpoint.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Log } from '../observe/log.ts';
 
 export interface DatapathKeeperOptions {
-  /** Connects to a running engine; rejects when there is none. */
+  /** Connects to a running engine; rejects with `datapath`, retryable when there is none. */
   readonly connect: () => Promise<Datapath>;
   /** Starts an engine for the TUN device, and waits until it answers. */
   readonly launch: (tunName: string) => Promise<unknown>;
@@ -27,7 +27,8 @@ export class DatapathKeeper {
   readonly #options: DatapathKeeperOptions;
   #engine: Datapath | undefined;
   #launchedAt = Number.NEGATIVE_INFINITY;
-  #shortLives = 0;
+  /** Since an engine last proved to live. */
+  #launches = 0;
   /** What the engine holds; `undefined`: unknown, it is sent the whole table. */
   #held:
     | { readonly generation: bigint; readonly local: string; readonly routes: ReadonlyMap<string, Route> }
@@ -50,6 +51,7 @@ export class DatapathKeeper {
   async ensure(state: DatapathState): Promise<void> {
     const engine = await this.#ensureEngine(state);
     await this.#ensureRoutes(engine, state);
+    if (this.#options.now() - this.#launchedAt > SHORT_LIFE) this.#launches = 0;
   }
 
   async stats(): Promise<EngineStats | undefined> {
@@ -74,7 +76,11 @@ export class DatapathKeeper {
   /** The engine that runs, if any; one that holds another configuration is shut down instead. */
   async #adopt(config: EngineConfig): Promise<Datapath | undefined> {
     const { connect, log } = this.#options;
-    const engine = await connect().catch(() => undefined);
+    const engine = await connect().catch((error: unknown) => {
+      // Nobody listens. An engine that hangs, or speaks another version, is said and not replaced behind its back.
+      if (isCode(error, 'datapath') && error.retryable) return undefined;
+      throw error;
+    });
     if (engine === undefined) return undefined;
     const { engine: name, pid, config: held } = engine.hello;
     if (sameConfig(held, config)) {
@@ -100,16 +106,16 @@ export class DatapathKeeper {
     return engine;
   }
 
-  /** An engine that ended soon after its start is not started again at once. @throws CorduroyError `datapath` */
+  /** An engine that ends soon after its start is started again less and less often. @throws CorduroyError `datapath` */
   #pace(): void {
-    const sinceLaunch = this.#options.now() - this.#launchedAt;
-    const pause = this.#shortLives === 0 ? 0 : Math.min(500 * 2 ** this.#shortLives, LONGEST_PAUSE);
-    if (sinceLaunch < pause) {
-      const text = `the data plane has ended ${this.#shortLives + 1} times right after its start: its log says why`;
+    const now = this.#options.now();
+    const pause = this.#launches < 2 ? 0 : Math.min(250 * 2 ** this.#launches, LONGEST_PAUSE);
+    if (now - this.#launchedAt < pause) {
+      const text = `the data plane has ended ${this.#launches} times soon after its start: its log says why`;
       throw new CorduroyError('datapath', `${text} (datapath.log in the run-dir)`, { retryable: true });
     }
-    this.#shortLives = sinceLaunch < SHORT_LIFE ? this.#shortLives + 1 : 0;
-    this.#launchedAt = this.#options.now();
+    this.#launches++;
+    this.#launchedAt = now;
   }
 
   async #configure(config: EngineConfig): Promise<Datapath> {

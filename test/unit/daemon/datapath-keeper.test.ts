@@ -46,7 +46,8 @@ function host(running?: FakeEngine) {
   };
   machine.keeper = new DatapathKeeper({
     connect: async () => {
-      if (machine.engine === undefined) throw new CorduroyError('datapath', 'no data plane answers');
+      if (machine.engine === undefined)
+        throw new CorduroyError('datapath', 'no data plane answers', { retryable: true });
       return machine.engine.connect();
     },
     launch: async () => {
@@ -74,7 +75,7 @@ async function started(routes: readonly string[] = [A]) {
 }
 
 /** Far enough from the last launch that nothing is paced, unless a test sets it. */
-const now = 0;
+let now = 0;
 
 describe('DatapathKeeper', () => {
   test('none runs: starts one, configures it, and sends the table', async () => {
@@ -170,6 +171,38 @@ describe('DatapathKeeper', () => {
     expect([machine.launches, machine.engine?.routes]).toEqual([2, shown([A, B])]);
   });
 
+  test('one that answers wrongly is neither adopted nor replaced behind its back', async () => {
+    let launches = 0;
+    const keeper = new DatapathKeeper({
+      connect: async () => {
+        throw new CorduroyError('datapath', 'the data plane speaks version 2');
+      },
+      launch: async () => launches++,
+      onGone: () => undefined,
+      log: new RecordedLog(),
+      now: () => now,
+    });
+    await expect(keeper.ensure(state([A]))).rejects.toThrow('speaks version 2');
+    expect(launches).toBe(0);
+  });
+
+  test('one that keeps ending right after its start is started less and less often', async () => {
+    now = 0;
+    const times: number[] = [];
+    const keeper = new DatapathKeeper({
+      connect: async () => {
+        throw new CorduroyError('datapath', 'no data plane answers', { retryable: true });
+      },
+      launch: async () => times.push(now),
+      onGone: () => undefined,
+      log: new RecordedLog(),
+      now: () => now,
+    });
+    for (; now < 60_000; now += 100) await keeper.ensure(state([A])).catch(() => undefined);
+    expect(times.slice(0, 5)).toEqual([0, 100, 1100, 3100, 7100]);
+    expect(times.at(-1)).toBeGreaterThan(40_000);
+  });
+
   test('let go: it goes on forwarding, and nobody is alarmed', async () => {
     const { machine, engine } = await started([A]);
     machine.keeper.release();
@@ -201,7 +234,8 @@ describe('DatapathKeeper', () => {
     const keeper = new DatapathKeeper({
       connect: async () => {
         const [engine] = engines;
-        if (engine === undefined) throw new CorduroyError('datapath', 'no data plane answers');
+        if (engine === undefined)
+          throw new CorduroyError('datapath', 'no data plane answers', { retryable: true });
         return engine.connect();
       },
       launch: async () => {
