@@ -9,7 +9,7 @@ import { etcdAccess } from './config/etcd.ts';
 import { FLAGS, type FlagName, type FlagValues } from './config/flags.ts';
 import { RUN_FILES } from './config/names.ts';
 import { type Options, resolveOptions } from './config/options.ts';
-import { serveControl, serveHealth } from './daemon/control-server.ts';
+import { lockInstance, requireUnserved, serveControl, serveHealth } from './daemon/control-server.ts';
 import { Daemon } from './daemon/daemon.ts';
 import { HostKeeper } from './daemon/host-keeper.ts';
 import { statusReport } from './daemon/status-report.ts';
@@ -82,12 +82,14 @@ async function main(): Promise<void> {
         },
       }),
   });
+  await requireUnserved(join(runDir, RUN_FILES.daemonSocket));
+  const lock = await lockInstance(options.names.linkMark);
   const control = await serveControl(join(runDir, RUN_FILES.daemonSocket), {
     status: () => statusReport(daemon, options, startedAt, now()),
     stop: async (release) => {
       log.info(`asked to stop${release ? ' and to give the lease back' : ''}`);
       await daemon.stop(release);
-      stopping.abort();
+      stopping.abort('asked');
     },
   });
   const health =
@@ -98,9 +100,11 @@ async function main(): Promise<void> {
 
   await daemon.run(stopping.signal);
   control.close();
+  lock.close();
   health?.close();
   await store.close();
-  log.info('stopped; the data plane goes on forwarding (corduroy down removes it)');
+  const forwarding = stopping.signal.reason === 'signal' && daemon.ready;
+  log.info(forwarding ? 'stopped; the data plane goes on forwarding (corduroy down removes it)' : 'stopped');
 }
 
 function interfaceWishes(flags: FlagValues) {
@@ -118,7 +122,7 @@ function stopOnSignals(stopping: AbortController, log: Log): void {
     process.on(signal, () => {
       if (stopping.signal.aborted) process.exit(1);
       log.info(`${signal}: stopping`);
-      stopping.abort();
+      stopping.abort('signal');
     });
   }
 }

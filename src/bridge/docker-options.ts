@@ -1,3 +1,5 @@
+import { CorduroyError } from '../errors.ts';
+import { printable } from '../printable.ts';
 import { parseEnv } from './subnet-env.ts';
 
 export interface DockerOptionsForm {
@@ -14,12 +16,23 @@ export interface DockerOptionsForm {
 /**
  * What flannel's mk-docker-opts makes of a subnet.env, byte for byte: options for dockerd as variables for an
  * EnvironmentFile. Docker masquerades exactly when the overlay does not.
+ *
+ * @throws CorduroyError `malformed` when a value is not of its form
  */
 export function dockerOptions(subnetEnv: string, form: DockerOptionsForm): string {
   const variables = parseEnv(subnetEnv);
   const subnet = variables.get('FLANNEL_SUBNET');
   const ipMasq = variables.get('FLANNEL_IPMASQ');
   const mtu = variables.get('FLANNEL_MTU');
+  for (const [name, value, form] of [
+    ['FLANNEL_SUBNET', subnet, /^[0-9.]+\/\d+$/],
+    ['FLANNEL_IPMASQ', ipMasq, /^(true|false)$/],
+    ['FLANNEL_MTU', mtu, /^\d+$/],
+  ] as const) {
+    // The file becomes part of a command line.
+    if (value && !form.test(value))
+      throw new CorduroyError('malformed', `${name} is "${printable(value)}", which cannot be`);
+  }
   const options: [string, string][] = [];
   if (subnet) options.push(['BIP', `--bip=${subnet}`]);
   if (ipMasq && !form.omitIpMasq)

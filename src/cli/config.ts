@@ -33,7 +33,8 @@ Examples:
   corduroy config get --etcd-prefix=/lab
 `,
     )
-    .action(async () => {
+    .option('--json', 'print key, revision and text as JSON')
+    .action(async (settings: { json?: true }) => {
       const entry = await withStore(command, (store, prefix) => store.get(`${prefix}/config`));
       if (entry === undefined) {
         throw new CorduroyError(
@@ -41,7 +42,9 @@ Examples:
           `there is no network config; write one with: corduroy config set '{"Network": "10.5.0.0/16"}'`,
         );
       }
-      print(entry.value);
+      const { key, value, modRevision } = entry;
+      if (settings.json) printJson({ schema: 1, key, modRevision: String(modRevision), value });
+      else print(value);
     });
   return withEtcdFlags(command);
 }
@@ -104,7 +107,7 @@ Examples:
     .action((source: string, settings: { json?: true }) => {
       const text = readDocument(source);
       if (settings.json) {
-        const { problems, unknownKeys } = examine(text);
+        const { problems, unknownKeys } = examineConfig(text);
         printJson({
           schema: 1,
           valid: problems.length === 0,
@@ -120,14 +123,15 @@ Examples:
 
 /** @throws CorduroyError `network-config` naming every rule that is broken; warns about unknown keys */
 function check(text: string): NetworkConfig {
-  const { config, problems, unknownKeys } = examine(text);
+  const { config, problems, unknownKeys } = examineConfig(text);
   if (unknownKeys.length > 0)
     process.stderr.write(`corduroy: ignored, since they mean nothing here: ${unknownKeys.join(', ')}\n`);
   if (config === undefined || problems.length > 0) throw networkConfigError('the network config', problems);
   return config;
 }
 
-function examine(text: string) {
+/** What is wrong with a document, as far as the network and its backend are concerned. */
+export function examineConfig(text: string) {
   const { value: config, problems, unknownKeys } = parseNetworkConfig(text);
   if (config === undefined) return { config, problems, unknownKeys };
   const backend = checkBackend(config);

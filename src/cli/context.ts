@@ -3,6 +3,7 @@ import { addFlags, givenFlags } from '../config/command-line.ts';
 import { etcdAccess, etcdPrefix } from '../config/etcd.ts';
 import { DAEMON_FLAGS, ETCD_FLAGS } from '../config/flags.ts';
 import { type Options, resolveOptions } from '../config/options.ts';
+import { CorduroyError } from '../errors.ts';
 import { openEtcdStore } from '../store/etcd/etcd-store.ts';
 import type { Store } from '../store/store.ts';
 
@@ -36,6 +37,15 @@ export async function withStore<T>(
   } finally {
     await store.close();
   }
+}
+
+/** @throws CorduroyError `usage` */
+export function requireRoot(command: string): void {
+  if (process.getuid?.() === 0) return;
+  throw new CorduroyError(
+    'usage',
+    `${command} needs root, for devices and network namespaces: run it with sudo`,
+  );
 }
 
 export function print(text: string): void {

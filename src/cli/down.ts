@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { tearDown } from '../daemon/teardown.ts';
-import { optionsOf, print, printJson, withDaemonFlags } from './context.ts';
+import { optionsOf, print, printJson, requireRoot, withDaemonFlags } from './context.ts';
 
 export function downCommand(): Command {
   const command = new Command('down')
@@ -24,6 +24,7 @@ Examples:
 `,
     )
     .action(async (settings: { release?: true; force?: true; json?: true }) => {
+      requireRoot('corduroy down');
       const removed = await tearDown(optionsOf(command), {
         release: settings.release === true,
         force: settings.force === true,

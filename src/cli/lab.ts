@@ -2,13 +2,15 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import { wholeNumber } from '../config/command-line.ts';
+import { formatProblem } from '../config/network-config.ts';
 import { CorduroyError, messageOf } from '../errors.ts';
-import { containerAddress, Lab } from '../lab/lab.ts';
+import { containerAddress, Lab, labConfig, requireTools } from '../lab/lab.ts';
 import { pingMatrix } from '../lab/ping-matrix.ts';
 import { runInNamespace } from '../lab/processes.ts';
-import { LAB_NAME, type LabHost, labFolder, MAX_HOSTS } from '../lab/topology.ts';
+import { LAB_NAME, type LabHost, type LabSpec, labFolder, MAX_HOSTS } from '../lab/topology.ts';
 import { Prefix } from '../net/prefix.ts';
-import { EXIT, print, printJson } from './context.ts';
+import { examineConfig } from './config.ts';
+import { EXIT, print, printJson, requireRoot } from './context.ts';
 import { bad, good, table } from './format.ts';
 
 /** The built programs lie one folder up from this file. */
@@ -67,13 +69,16 @@ Examples:
 `,
     )
     .action(async ({ name, hosts, network, mtu }: UpSettings) => {
-      let lab = Lab.find(name, PROGRAMS);
-      try {
-        if (lab === undefined) {
-          lab = new Lab({ name, network, mtu }, PROGRAMS);
-          await lab.start();
-          print('etcd is up');
+      requireRoot('corduroy lab');
+      const lab = Lab.find(name, PROGRAMS) ?? (await startLab({ name, network, mtu }));
+      for (const option of ['network', 'mtu'] as const) {
+        const asked = command.getOptionValueSource(option) === 'cli' && { network, mtu }[option];
+        if (asked !== false && asked !== lab.spec[option]) {
+          const text = `lab ${name} is up with --${option} ${lab.spec[option]}`;
+          throw new CorduroyError('usage', `${text}: end it first, with: corduroy lab down --name ${name}`);
         }
+      }
+      try {
         for (let index = lab.hosts().length + 1; index <= hosts; index++) {
           const host = await lab.addHost(index);
           print(`${host.name} is ready`);
@@ -89,6 +94,27 @@ Examples:
       );
     });
   return labNameOption(command);
+}
+
+/** A lab that does not get as far as its network config, or is interrupted before, is removed again. */
+async function startLab(spec: LabSpec): Promise<Lab> {
+  const problems = examineConfig(labConfig(spec.network)).problems;
+  if (problems.length > 0)
+    throw new CorduroyError('usage', `--network: ${problems.map(formatProblem).join('; ')}`);
+  const lab = new Lab(spec, PROGRAMS);
+  await requireTools();
+  const interrupted = () => void Lab.down(spec.name).finally(() => process.exit(130));
+  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
+  try {
+    await lab.start();
+  } catch (error) {
+    await Lab.down(spec.name);
+    throw error;
+  } finally {
+    process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
+  }
+  print('etcd is up');
+  return lab;
 }
 
 function execCommand(): Command {
@@ -151,7 +177,13 @@ Examples:
 `,
     )
     .action(async ({ name, json }: { name: string; json?: true }) => {
-      const results = await pingMatrix(findLab(name));
+      const lab = findLab(name);
+      if (lab.hosts().length < 2)
+        throw new CorduroyError(
+          'usage',
+          `lab ${name} has one container, and nobody to ping: corduroy lab up --hosts 2`,
+        );
+      const results = await pingMatrix(lab);
       if (json) {
         printJson({ schema: 1, pings: results });
       } else {
@@ -187,6 +219,7 @@ Examples:
 `,
     )
     .action(async ({ name }: { name: string }) => {
+      requireRoot('corduroy lab');
       const removed = await Lab.down(name);
       print(
         removed.length === 0
@@ -198,6 +231,7 @@ Examples:
 }
 
 function findLab(name: string): Lab {
+  requireRoot('corduroy lab');
   const lab = Lab.find(name, PROGRAMS);
   if (lab === undefined)
     throw new CorduroyError(

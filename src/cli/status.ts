@@ -29,9 +29,15 @@ Examples:
   return withDaemonFlags(command);
 }
 
-export async function readStatus(command: Command): Promise<StatusDocument> {
+/** @param timeout milliseconds */
+export async function readStatus(command: Command, timeout = 5000): Promise<StatusDocument> {
   const { runDir } = optionsOf(command);
-  return (await daemonRequest(join(runDir, RUN_FILES.daemonSocket), 'GET', '/v1/status')) as StatusDocument;
+  return (await daemonRequest(
+    join(runDir, RUN_FILES.daemonSocket),
+    'GET',
+    '/v1/status',
+    timeout,
+  )) as StatusDocument;
 }
 
 function formatStatus(status: StatusDocument): string {

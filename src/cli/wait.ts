@@ -27,7 +27,7 @@ Examples:
     .action(async ({ peers, timeout }: { peers: number; timeout: number }) => {
       const deadline = performance.now() + timeout * 1000;
       for (;;) {
-        const lacking = await look(command, peers);
+        const lacking = await look(command, peers, Math.max(deadline - performance.now(), POLL));
         if (lacking === undefined) return;
         if (performance.now() > deadline)
           throw new CorduroyError('timeout', `not ready after ${timeout} s: ${lacking}`);
@@ -38,12 +38,12 @@ Examples:
 }
 
 /** @returns what is missing, or `undefined` when all is there */
-async function look(command: Command, peers: number): Promise<string | undefined> {
+async function look(command: Command, peers: number, timeout: number): Promise<string | undefined> {
   let status: StatusDocument;
   try {
-    status = await readStatus(command);
+    status = await readStatus(command, timeout);
   } catch (error) {
-    if (isCode(error, 'no-daemon')) return error.message;
+    if (isCode(error, 'no-daemon') || isCode(error, 'timeout')) return error.message;
     throw error;
   }
   if (!status.ready) return status.problems.join('; ');

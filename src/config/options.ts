@@ -24,6 +24,8 @@ export function resolveOptions(given: Given, environment: NodeJS.ProcessEnv): Op
   const instance = early('instance')?.texts.at(-1) ?? '';
   checkText('instance', instance, early('instance')?.origin ?? '--instance');
   const configFile = early('config-file')?.texts.at(-1);
+  if (configFile !== undefined)
+    checkText('config-file', configFile, early('config-file')?.origin ?? '--config-file');
   const file = readConfigFile(configFile ?? namesFor(instance).configFile, configFile !== undefined);
 
   const values = Object.fromEntries(
@@ -124,7 +126,7 @@ function settingOf(name: FlagName, found: Found | undefined): FlagValues[FlagNam
     const items = flag.kind === 'list' ? texts.flatMap((text) => text.split(',')) : texts;
     const trimmed = items.map((item) => item.trim()).filter((item) => item !== '');
     for (const item of trimmed) checkText(name, item, origin);
-    if (trimmed.length === 0 && flag.default !== undefined) throw usage(`${origin} is empty`);
+    if (trimmed.length === 0) throw usage(`${origin} is empty`);
     return trimmed;
   }
   const text = texts.at(-1) ?? '';

@@ -63,7 +63,7 @@ function connectionError(socketPath: string, error: NodeJS.ErrnoException): Cord
     return new CorduroyError('usage', `only root may talk to corduroyd (${socketPath})`);
   const why =
     error.code === 'ENOENT' || error.code === 'ECONNREFUSED'
-      ? 'it is not running (start it: systemctl start corduroyd, or corduroyd), or runs with another --run-dir or --instance'
+      ? 'it is not running (start it: corduroyd), or runs with another --run-dir or --instance'
       : error.message;
   return new CorduroyError('no-daemon', `corduroyd does not answer on ${socketPath}: ${why}`, {
     cause: error,

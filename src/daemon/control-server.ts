@@ -14,15 +14,7 @@ export interface ControlHandlers {
 
 /** Also the lock of the run-dir: of two daemons, the second finds the first answering and gives up. */
 export async function serveControl(socketPath: string, handlers: ControlHandlers): Promise<Server> {
-  if (await isServed(socketPath)) {
-    const running = await daemonRequest(socketPath, 'GET', '/v1/status').catch(() => undefined);
-    const pid = (running as StatusDocument | undefined)?.pid ?? 'unknown';
-    throw new CorduroyError(
-      'usage',
-      `a corduroyd with pid ${pid} runs with this run-dir already (${socketPath}): ` +
-        'stop it, or use --instance or --run-dir to run another beside it',
-    );
-  }
+  await requireUnserved(socketPath);
   rmSync(socketPath, { force: true });
   const server = createServer((request, response) => {
     respond(request, handlers).then(
@@ -48,7 +40,44 @@ export async function serveHealth(ip: string, port: number, isReady: () => boole
       send(response, ready ? 200 : 503, { status: ready ? 'ready' : 'not ready' });
     else send(response, 404, { error: 'there are /healthz and /readyz' });
   });
-  await listen(server, () => server.listen(port, ip));
+  try {
+    await listen(server, () => server.listen(port, ip));
+  } catch (error) {
+    throw new CorduroyError('usage', `--healthz-ip ${ip} --healthz-port ${port}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  return server;
+}
+
+/** @throws CorduroyError `usage` naming the daemon that serves this run-dir */
+export async function requireUnserved(socketPath: string): Promise<void> {
+  if (await isServed(socketPath)) {
+    const running = await daemonRequest(socketPath, 'GET', '/v1/status').catch(() => undefined);
+    const pid = (running as StatusDocument | undefined)?.pid ?? 'unknown';
+    throw new CorduroyError(
+      'usage',
+      `a corduroyd with pid ${pid} runs with this run-dir already (${socketPath}): ` +
+        'stop it, or use --instance to run another beside it',
+    );
+  }
+}
+
+/**
+ * Lets no second daemon of this name into the network namespace, whatever its run-dir: they would take each other's
+ * devices away. An abstract socket is bound to the namespace and to the life of the process.
+ */
+export async function lockInstance(linkMark: string): Promise<Server> {
+  const server = createServer();
+  try {
+    await listen(server, () => server.listen(`\0corduroyd/${linkMark}`));
+  } catch (error) {
+    throw new CorduroyError(
+      'usage',
+      'a corduroyd of this name runs on this host already: stop it, or give this one an --instance of its own',
+      { cause: error },
+    );
+  }
   return server;
 }
 

@@ -1,4 +1,4 @@
-import type { Backend, BackendInput } from '../backend/backend.ts';
+import type { Backend, BackendInput, DatapathState } from '../backend/backend.ts';
 import { subnetsIn } from '../bridge/subnet-env.ts';
 import { etcdPrefix } from '../config/etcd.ts';
 import type { SubnetRange } from '../config/network-config.ts';
@@ -37,7 +37,16 @@ export interface DaemonParts {
 }
 
 /** The parts of a round, and of what can be wrong. */
-type Part = 'etcd' | 'config' | 'interface' | 'lease' | 'host' | 'firewall' | 'data plane' | 'subnet file';
+type Part =
+  | 'etcd'
+  | 'config'
+  | 'interface'
+  | 'lease'
+  | 'host'
+  | 'firewall'
+  | 'data plane'
+  | 'subnet file'
+  | 'forwarding';
 
 /** Milliseconds between rounds while something is missing; whatever etcd says starts one at once. */
 const RETRY_AFTER = 1000;
@@ -87,6 +96,7 @@ export class Daemon {
       firewall: none(),
       'data plane': none(),
       'subnet file': none(),
+      forwarding: none(),
     };
     this.leases = new LeaseKeeper(
       { ...parts, prefix, ttl: flags['lease-ttl'], renewMargin: flags['subnet-lease-renew-margin'] * 60 },
@@ -270,23 +280,34 @@ export class Daemon {
         () => false,
       );
     const isDue = host.isDue(wish);
-    const hostDone =
-      !isDue ||
-      [
-        await isDone(this.#part('host', () => host.ensureLinks(wish))),
-        await isDone(this.#part('firewall', () => host.ensureFirewall(wish))),
-      ].every(Boolean);
-    if (isDue) host.settle(wish, hostDone);
+    const linksDone = !isDue || (await isDone(this.#part('host', () => host.ensureLinks(wish))));
     const { datapath } = desired;
-    const done = [
-      hostDone,
-      datapath === undefined ||
-        (await isDone(this.#part('data plane', () => this.datapath.ensure(datapath)))),
-      await isDone(
-        this.#part('subnet file', () => host.writeSubnetFile({ families, mtu: backend.mtu, ipMasq })),
-      ),
-    ];
-    return done.every(Boolean);
+    const [firewallDone, datapathDone] = await Promise.all([
+      !isDue || isDone(this.#part('firewall', () => host.ensureFirewall(wish))),
+      datapath === undefined || isDone(this.#part('data plane', () => this.#ensureDatapath(datapath))),
+    ]);
+    if (isDue) host.settle(wish, linksDone && firewallDone);
+    const subnetFile = () => host.writeSubnetFile({ families, mtu: backend.mtu, ipMasq });
+    const fileDone = await isDone(this.#part('subnet file', subnetFile));
+    if (ipMasq) this.#checkForwarding();
+    return linksDone && firewallDone && datapathDone && fileDone;
+  }
+
+  async #ensureDatapath(state: DatapathState): Promise<void> {
+    await this.datapath.ensure(state);
+    const enginePid = this.datapath.engine?.hello.pid;
+    if (enginePid !== undefined) this.#parts.host.remember({ enginePid });
+  }
+
+  /** Answers from outside come in by an interface that is not Corduroy's to change. */
+  #checkForwarding(): void {
+    const name = this.interface?.name ?? '';
+    const { forwarding } = this.#problems;
+    if (this.#parts.host.isForwarding(name)) forwarding.clear();
+    else
+      forwarding.raise(
+        `--ip-masq needs forwarding on ${name}, or no answer from outside reaches a container: sysctl -w net.ipv4.ip_forward=1`,
+      );
   }
 
   async #ensureInterface(ranges: readonly SubnetRange[]): Promise<ExternalInterface> {

@@ -4,7 +4,7 @@ import { bridgeState } from '../bridge/managed-bridge.ts';
 import { formatSubnetEnv, type SubnetEnv } from '../bridge/subnet-env.ts';
 import { ROUTE_PROTOCOL, RUN_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
-import { writeAtomically } from '../host/atomic-file.ts';
+import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
 import { Firewall, type FirewallState } from '../host/firewall.ts';
 import type { Ownership } from '../host/plan.ts';
 import { reconcileHost } from '../host/reconcile.ts';
@@ -97,6 +97,11 @@ export class HostKeeper {
     const folders = [...this.#record.folders, ...(created ? [created] : [])];
     this.remember({ subnetFile: { path, content: text }, folders });
     this.#log.info(`wrote ${path}: ${text.trim().replaceAll('\n', ' ')}`);
+  }
+
+  /** Whether the kernel forwards what comes in by an interface. */
+  isForwarding(name: string): boolean {
+    return readIfThere(`/proc/sys/net/ipv4/conf/${name}/forwarding`)?.trim() === '1';
   }
 
   remember(part: Partial<HostRecord>): void {

@@ -13,6 +13,8 @@ const schema = z.object({
   folders: z.array(z.string()),
   /** Blackhole routes, as formatRoute writes them: they lead to no device that could bear a mark. */
   blackholes: z.array(z.string()),
+  /** Process id of the data plane, to be ended when its socket does not answer. */
+  enginePid: z.number().int().positive().optional(),
   firewall: z.object({ filterTable: z.boolean(), forwardChain: z.boolean() }),
 });
 

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ROUTE_PROTOCOL, RUN_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
 import { connectDatapath } from '../datapath/client.ts';
-import type { Datapath } from '../datapath/datapath.ts';
 import { CorduroyError, isCode } from '../errors.ts';
+import { readIfThere } from '../host/atomic-file.ts';
 import { removeFirewall } from '../host/firewall.ts';
 import { isRunning } from '../host/is-running.ts';
 import { observeHost } from '../host/observe.ts';
@@ -17,6 +17,8 @@ import type { StatusDocument } from './status.ts';
 
 /** Milliseconds a daemon may take to stop: a round that waits for etcd has to run into its deadline. */
 const STOP_TIMEOUT = 60_000;
+/** Milliseconds an engine may take to end by itself. */
+const ENGINE_PATIENCE = 2000;
 
 export interface TearDownOptions {
   /** Give the lease back to etcd first; needs a running daemon. */
@@ -37,9 +39,10 @@ export async function tearDown(options: Options, { release, force }: TearDownOpt
   const { record } = readHostRecord(stateFile);
   const { mark, tun } = { mark: names.linkMark, tun: names.tun };
   const own: Ownership = { mark, tun, protocol: ROUTE_PROTOCOL, blackholes: record.blackholes };
-  if (!force && daemon.length === 0 && !existsSync(stateFile)) await requireNothing(own, runDir);
+  const known = daemon.length > 0 || existsSync(stateFile);
+  if (!known && !force) await requireNothing(own, runDir);
 
-  const engine = await stopEngine(join(runDir, RUN_FILES.datapathSocket));
+  const engine = await stopEngine(join(runDir, RUN_FILES.datapathSocket), record.enginePid);
   const host = await removeFromHost(own);
   const firewallNames = { table: names.nftTable, chain: names.iptablesChain };
   const firewall = await removeFirewall(firewallNames, record.firewall);
@@ -53,7 +56,7 @@ export async function tearDown(options: Options, { release, force }: TearDownOpt
     ...firewall,
     ...(subnetFile !== undefined && removeIfOwn(subnetFile) ? [subnetFile.path] : []),
     ...files.filter(removeFile),
-    ...[...folders, runDir].filter(removeFolder),
+    ...[...folders, ...(known ? [runDir] : [])].filter(removeFolder),
   ];
 }
 
@@ -76,7 +79,7 @@ async function stopDaemon(socketPath: string, release: boolean): Promise<string[
     // One that hangs is not passed over: it would put back what is removed.
     if (!isCode(error, 'no-daemon')) throw error;
     if (release) {
-      const text = `--release needs the running daemon, which knows the lease: ${error.message}`;
+      const text = `--release needs the running daemon, which knows the lease (corduroy down alone works without): ${error.message}`;
       throw new CorduroyError('no-daemon', text);
     }
     return [];
@@ -86,18 +89,32 @@ async function stopDaemon(socketPath: string, release: boolean): Promise<string[
   return ['the daemon'];
 }
 
-async function stopEngine(socketPath: string): Promise<string[]> {
-  let engine: Datapath;
+async function stopEngine(socketPath: string, recordedPid: number | undefined): Promise<string[]> {
+  const asked = await askEngineToEnd(socketPath);
+  const pid = asked ?? recordedPid;
+  if (pid === undefined || (asked === undefined && !isEngine(pid))) return [];
+  const deadline = performance.now() + ENGINE_PATIENCE;
+  while (isEngine(pid) && performance.now() < deadline) await sleep(20);
+  if (isEngine(pid)) process.kill(pid, 'SIGKILL'); // It hangs, or answers to nobody.
+  await untilGone(pid, 'the data plane');
+  return ['the data plane'];
+}
+
+/** @returns the process id of the engine that has promised to end; `undefined` when none answers */
+async function askEngineToEnd(socketPath: string): Promise<number | undefined> {
   try {
-    engine = await connectDatapath(socketPath);
+    const engine = await connectDatapath(socketPath);
+    await engine.shutdown();
+    return engine.hello.pid;
   } catch (error) {
-    // None answers: if one is there all the same, deleting its device ends it.
-    if (isCode(error, 'datapath')) return [];
+    if (isCode(error, 'datapath')) return undefined;
     throw error;
   }
-  await engine.shutdown();
-  await untilGone(engine.hello.pid, 'the data plane');
-  return ['the data plane'];
+}
+
+/** A process id may have been given to another program since it was recorded. */
+function isEngine(pid: number): boolean {
+  return isRunning(pid) && (readIfThere(`/proc/${pid}/cmdline`) ?? '').includes('corduroy-datapath');
 }
 
 async function untilGone(pid: number, name: string): Promise<void> {

@@ -99,7 +99,12 @@ export async function chooseInterface(
       return chosen(found, `the route to --iface-can-reach ${wishes.ifaceCanReach} leaves by it`, source);
   }
   if (wishes.iface.length > 0 || wishes.ifaceRegex.length > 0 || wishes.ifaceCanReach !== undefined) {
-    return fail('no interface with an IPv4 address fits --iface, --iface-regex or --iface-can-reach');
+    const wished = [
+      ...wishes.iface.map((text) => `--iface ${text}`),
+      ...wishes.ifaceRegex.map((text) => `--iface-regex ${text}`),
+      ...(wishes.ifaceCanReach === undefined ? [] : [`--iface-can-reach ${wishes.ifaceCanReach}`]),
+    ];
+    return fail(`no interface with an IPv4 address fits ${wished.join(', ')}`);
   }
   if (wishes.publicIp !== undefined) {
     const address = Ip.parse(wishes.publicIp);

@@ -62,8 +62,10 @@ function planLink(wanted: LinkState, found: ObservedLink | undefined, own: Owner
   if (found !== undefined && !isOurs(found, own)) {
     throw new CorduroyError(
       'foreign-object',
-      `the link ${found.name} exists and was not made by Corduroy (its alias is not "${own.mark}"): ` +
-        `choose another name, or delete it with: ip link delete ${found.name}`,
+      `the link ${found.name} exists and was not made by Corduroy (its alias is not "${own.mark}"): choose another name` +
+        (wanted.kind === 'tun' || found.kind === wanted.kind
+          ? `, or if nobody needs it, ip link delete ${found.name}`
+          : ''),
       { retryable: true },
     );
   }

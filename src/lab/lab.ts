@@ -62,7 +62,6 @@ export class Lab {
 
   /** The underlay, etcd, and the network config in it. @throws CorduroyError saying what is missing on this machine */
   async start(): Promise<void> {
-    await requireTools();
     const { name, network } = this.spec;
     const { namespace, etcd } = underlay(name);
     const folder = labFolder(name);
@@ -85,7 +84,7 @@ export class Lab {
       'http://127.0.0.1:2380',
     ];
     startInNamespace(namespace, [...etcdCommand, ...urls], join(folder, 'etcd.log'), process.env);
-    await this.#setConfig(JSON.stringify({ Network: network, Backend: { Type: 'udp' } }));
+    await this.#setConfig(labConfig(network));
   }
 
   /** A host with its daemon, once that is ready; and its container. */
@@ -201,6 +200,11 @@ export class Lab {
   }
 }
 
+/** The network config of a lab. */
+export function labConfig(network: string): string {
+  return JSON.stringify({ Network: network, Backend: { Type: 'udp' } });
+}
+
 /** The second address of the first subnet, after the bridge's. */
 export function containerAddress([subnet = '']: readonly string[]): string {
   return Prefix.parse(subnet).address.plus(2n).toString();
@@ -215,9 +219,8 @@ async function applyBatch({ namespace, lines }: NamespaceBatch): Promise<void> {
   await run('ip', ['-netns', namespace, '-batch', '-'], { input: `${lines.join('\n')}\n` });
 }
 
-async function requireTools(): Promise<void> {
-  if (process.getuid?.() !== 0)
-    throw new CorduroyError('usage', 'a lab needs root: it makes network namespaces. Run it with sudo');
+/** @throws CorduroyError `usage` naming what is missing on this machine, and how to install it */
+export async function requireTools(): Promise<void> {
   const packages: Record<string, string> = {
     ip: 'iproute2',
     nsenter: 'util-linux',

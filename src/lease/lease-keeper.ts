@@ -140,9 +140,14 @@ export class LeaseKeeper {
     const { key, modRevision } = held;
     // A read may try every endpoint, a transaction only one: after it, that one is known to be alive.
     await this.#options.store.get(key);
-    await this.#options.store.transaction([{ key, is: 'unchanged', modRevision }], [{ do: 'delete', key }]);
-    await this.#options.store.revokeLease(held.timed.id);
-    this.#held = undefined;
+    this.#held = undefined; // The deletion that the watch will show is no loss.
+    try {
+      await this.#options.store.transaction([{ key, is: 'unchanged', modRevision }], [{ do: 'delete', key }]);
+      await this.#options.store.revokeLease(held.timed.id);
+    } catch (error) {
+      this.#held = held;
+      throw error;
+    }
   }
 
   async #renewIfDue(): Promise<void> {

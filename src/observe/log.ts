@@ -25,7 +25,7 @@ export function createLog({ level, format }: LogOptions): Log {
           sync: true,
           colorize,
           ignore: 'pid,hostname',
-          translateTime: 'SYS:HH:MM:ss.l',
+          translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l',
         })
       : pino.destination({ fd: 2, sync: true });
   const logger = pino({ level, base: { pid: process.pid } }, stream);
