@@ -59,6 +59,16 @@ describe.skipIf(labObstacle())(`corduroy down ${labObstacle() ?? ''}`, () => {
     expect(await lab.hostState(h1)).toEqual(before);
   });
 
+  it('ends a data plane that hangs', async () => {
+    lab.lab.startDaemon(h1);
+    const { engine } = await lab.lab.untilReady(h1);
+    const pid = engine?.pid ?? 0;
+    process.kill(pid, 'SIGSTOP');
+    expect(await lab.on(h1, 'corduroy', 'down')).toContain('removed: the data plane');
+    expect(isRunning(pid)).toBe(false);
+    expect(await lab.hostState(h1)).toEqual(before);
+  });
+
   it('keeps a subnet.env that somebody else has written since', async () => {
     lab.lab.startDaemon(h1, ALL);
     await lab.lab.untilReady(h1);

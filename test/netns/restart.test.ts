@@ -97,13 +97,29 @@ describe.skipIf(labObstacle())(`a daemon that comes and goes ${labObstacle() ?? 
 
   it('leaves devices and routes of others alone', async () => {
     await lab.on(h1, 'ip', 'link', 'add', 'other0', 'type', 'bridge');
-    await lab.on(h1, 'ip', 'link', 'set', 'other0', 'up');
+    await lab.on(h1, 'ip', 'link', 'set', 'other0', 'addrgenmode', 'none', 'up');
     await lab.on(h1, 'ip', 'address', 'add', '203.0.113.1/24', 'dev', 'other0');
     await lab.on(h1, 'ip', 'route', 'add', '198.51.100.0/24', 'dev', 'other0');
     await lab.endDaemon(h1, 'SIGTERM');
     lab.lab.startDaemon(h1);
     await lab.lab.untilReady(h1);
     expect(await lab.on(h1, 'ip', 'route')).toMatch(/198\.51\.100\.0\/24 dev other0/);
+  });
+
+  it('refuses a second daemon of its name with another run-dir before it touches anything', async () => {
+    const before = await lab.hostState(h1);
+    const other = `${h1.runDir}-other`;
+    const { code, stderr } = await lab.attempt(
+      h1,
+      'corduroyd',
+      '--run-dir',
+      other,
+      '--subnet-file',
+      `${other}/env`,
+    );
+    expect(code).toBe(2);
+    expect(stderr).toContain('--instance');
+    expect(await lab.hostState(h1)).toEqual(before);
   });
 
   it('refuses to run twice for one run-dir, naming the first', async () => {
