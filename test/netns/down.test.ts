@@ -16,10 +16,6 @@ describe.skipIf(labObstacle())(`corduroy down ${labObstacle() ?? ''}`, () => {
   beforeAll(async () => {
     lab = await TestLab.start();
     h1 = await lab.lab.prepareHost(1);
-    // The kernel takes a second or two to make sure of eth0's own IPv6 address.
-    await until('eth0 is settled', async () =>
-      /local fe80:.* dev eth0/.test(await lab.on(h1, 'ip', '-6', 'route', 'show', 'table', 'local')),
-    );
     before = await lab.hostState(h1);
   });
   afterAll(async () => {

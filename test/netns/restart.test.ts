@@ -97,7 +97,7 @@ describe.skipIf(labObstacle())(`a daemon that comes and goes ${labObstacle() ?? 
 
   it('leaves devices and routes of others alone', async () => {
     await lab.on(h1, 'ip', 'link', 'add', 'other0', 'type', 'bridge');
-    await lab.on(h1, 'ip', 'link', 'set', 'other0', 'addrgenmode', 'none', 'up');
+    await lab.on(h1, 'ip', 'link', 'set', 'other0', 'up');
     await lab.on(h1, 'ip', 'address', 'add', '203.0.113.1/24', 'dev', 'other0');
     await lab.on(h1, 'ip', 'route', 'add', '198.51.100.0/24', 'dev', 'other0');
     await lab.endDaemon(h1, 'SIGTERM');

@@ -155,11 +155,11 @@ export class TestLab {
   }
 }
 
-/** Packet counts, time stamps, and the cached peer index and addresses that come and go by themselves. */
+/** Without packet counts, time stamps, and the link-local routes that the kernel adds seconds after a link is up. */
 function withoutCounters(text: string): string {
   return text
     .split('\n')
-    .filter((line) => !line.startsWith('#'))
+    .filter((line) => !/^(#|local fe80:)/.test(line))
     .map((line) => line.replace(/packets \d+ bytes \d+|\[\d+:\d+\]/g, ''))
     .join('\n');
 }
