@@ -1,5 +1,14 @@
-import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { parseEnv } from '../bridge/subnet-env.ts';
@@ -169,6 +178,12 @@ export class Lab {
     if (namespaces.includes(net)) await endAllIn(net);
     for (const namespace of namespaces) await run('ip', ['netns', 'delete', namespace]);
     rmSync(labFolder(name), { recursive: true, force: true });
+    try {
+      rmdirSync(dirname(labFolder(name)));
+    } catch (error) {
+      // Other labs are in there, or none ever was.
+      if (!['ENOTEMPTY', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    }
     return namespaces;
   }
 

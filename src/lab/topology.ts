@@ -33,7 +33,8 @@ export const LAB_NAME = /^[a-z0-9]{1,8}$/;
 export const MAX_HOSTS = 200;
 /** The bridge that corduroyd keeps on every lab host. */
 export const LAB_BRIDGE = 'cbr0';
-const ROOT = '/run/corduroy-lab';
+/** Not the run-dir of any instance: these are called /run/corduroy-NAME. */
+const ROOT = '/run/corduroy.labs';
 
 export function labFolder(name: string): string {
   return join(ROOT, name);

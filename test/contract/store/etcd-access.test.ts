@@ -116,7 +116,7 @@ describe('etcd with users and passwords', () => {
   });
 
   test('credentials do no harm while authentication is not enabled, and serve once it is', async (context) => {
-    if (etcd === undefined) return context.skip();
+    if (etcd === undefined) return context.skip('etcd has not started');
     await etcd.etcdctl('auth', 'disable');
     const store = open({ endpoints: endpoints(), credentials });
     await put(store, '/k', 'before');
