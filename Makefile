@@ -10,6 +10,7 @@ HEADERS := /usr/include/stdio.h:libc6-dev /usr/include/linux/if_tun.h:linux-libc
 
 CC      ?= cc
 CFLAGS  ?= -O2 -g
+C_DIALECT = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wconversion -pthread
 HARDENING = -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE -pie -Wl,-z,relro,-z,now
 VERSION  = $(shell node -p 'require("./package.json").version')
 SOURCES := $(shell find src -name '*.ts')
@@ -57,7 +58,12 @@ dist/corduroy.js: $(SOURCES) tsconfig.json tsconfig.build.json package.json node
 
 dist/corduroy-datapath: $(NATIVE) package.json
 	@mkdir -p dist
-	$(CC) -std=c11 -D_GNU_SOURCE $(CFLAGS) -Wall -Wextra -Werror -Wconversion $(HARDENING) \
+	$(CC) $(C_DIALECT) $(CFLAGS) $(HARDENING) '-DCORDUROY_VERSION="$(VERSION)"' -o $@ $(filter %.c,$(NATIVE))
+
+# The same with sanitizers, which end the process at the first finding. `make test-sanitized` puts it in the other's place.
+dist/sanitized/corduroy-datapath: $(NATIVE) package.json
+	@mkdir -p dist/sanitized
+	$(CC) $(C_DIALECT) -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
 	  '-DCORDUROY_VERSION="$(VERSION)"' -o $@ $(filter %.c,$(NATIVE))
 
 check: setup ## types, lint, format, import rules

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { configCommand } from './cli/config.ts';
 import { EXIT } from './cli/context.ts';
+import { datapathCommand } from './cli/datapath.ts';
 import { dockerOptsCommand } from './cli/docker-opts.ts';
 import { downCommand } from './cli/down.ts';
 import { labCommand } from './cli/lab.ts';
@@ -33,6 +34,7 @@ for (const command of [
   leasesCommand(),
   configCommand(),
   waitCommand(),
+  datapathCommand(),
   dockerOptsCommand(),
   downCommand(),
   labCommand(),

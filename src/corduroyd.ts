@@ -69,10 +69,12 @@ async function main(): Promise<void> {
     host: new HostKeeper(options, log, now),
     chooseInterface: async () => chooseInterface(interfaceWishes(flags), await readHostNetwork()),
     connectDatapath: () => connectDatapath(socketPath),
-    launchDatapath: (tunName) =>
+    launchDatapath: ({ engine, config: { tunName, queues, offload } }) =>
       launchEngine({
-        engine: 'dgram',
+        engine,
         tunName,
+        queues,
+        offload,
         socketPath,
         logFile: join(runDir, RUN_FILES.datapathLog),
         programs: {

@@ -1,6 +1,6 @@
 import type { Document } from '../config/document.ts';
 import type { Checked, SubnetRange } from '../config/network-config.ts';
-import type { EngineConfig, Route } from '../datapath/datapath.ts';
+import type { EngineConfig, EngineKind, Route } from '../datapath/datapath.ts';
 import type { ExternalInterface, HostState } from '../host/state.ts';
 import type { LeaseAttributes } from '../lease/lease-record.ts';
 import type { StoredLease } from '../lease/lease-table.ts';
@@ -28,6 +28,16 @@ export interface BackendContext {
   readonly iface: ExternalInterface;
   /** Name for the tunnel device. */
   readonly tun: string;
+  readonly datapath: DatapathWishes;
+}
+
+/** What the flags of this host's daemon say about its data plane. */
+export interface DatapathWishes {
+  /** Wins over the network config; `undefined`: that decides. */
+  readonly engine: EngineKind | undefined;
+  readonly offload: boolean;
+  /** 1 … 16, for an engine that can have more than one. */
+  readonly queues: number;
 }
 
 export interface Backend {
@@ -53,6 +63,7 @@ export interface BackendState {
 
 /** What the data plane should hold. */
 export interface DatapathState {
+  readonly engine: EngineKind;
   readonly config: EngineConfig;
   readonly local: readonly Prefix[];
   readonly routes: readonly Route[];

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { RUN_FILES } from '../config/names.ts';
 import { daemonRequest } from '../daemon/control-client.ts';
-import type { PeerStatus, StatusDocument } from '../daemon/status.ts';
+import type { EngineStatus, PeerStatus, StatusDocument } from '../daemon/status.ts';
+import { printable } from '../printable.ts';
 import { EXIT, optionsOf, print, printJson, withDaemonFlags } from './context.ts';
 import { bad, bytes, dim, duration, good, table } from './format.ts';
 
@@ -40,7 +41,7 @@ export async function readStatus(command: Command, timeout = 5000): Promise<Stat
   )) as StatusDocument;
 }
 
-function formatStatus(status: StatusDocument): string {
+export function formatStatus(status: StatusDocument): string {
   const { lease, engine, interface: iface, problems } = status;
   const facts: [string, string][] = [
     ['lease', lease ? `${lease.subnets.join(' ')}, ${formatExpiry(lease.expiresIn)}` : 'none'],
@@ -60,8 +61,14 @@ function formatStatus(status: StatusDocument): string {
       'engine',
       engine
         ? `${engine.name} ${engine.build} (pid ${engine.pid}), MTU ${status.mtu}, routes: ${engine.routes}`
-        : 'not running',
+        : 'not connected',
     ],
+    ...(engine && engine.build !== status.version
+      ? [['', formatBuilds(engine, status)] as [string, string]]
+      : []),
+    ...(engine && engine.offloads.length > 0
+      ? [['offloads', formatOffloads(engine.offloads)] as [string, string]]
+      : []),
     ['drops', engine ? formatDrops(engine.drops) : 'unknown'],
     ['subnet.env', status.subnetFile],
     ...(status.bridge ? [['bridge', status.bridge] as [string, string]] : []),
@@ -85,14 +92,44 @@ function formatStatus(status: StatusDocument): string {
 
 function formatPeers(peers: readonly PeerStatus[]): string {
   if (peers.length === 0) return 'no peers';
-  const rows = peers.map((peer) => [
+  const paths = peers.map(formatPath);
+  const withPaths = paths.some((path) => path !== '');
+  const rows = peers.map((peer, index) => [
     peer.publicIp,
     peer.subnets.join(' '),
     peer.backend,
     `${peer.sentPackets} packets, ${bytes(peer.sentBytes)}`,
     `${peer.receivedPackets} packets, ${bytes(peer.receivedBytes)}`,
+    ...(withPaths ? [paths[index] ?? ''] : []),
   ]);
-  return table([['PEER', 'SUBNET', 'BACKEND', 'SENT', 'RECEIVED'], ...rows]);
+  const path = withPaths ? ['PATH'] : [];
+  return table([['PEER', 'SUBNET', 'BACKEND', 'SENT', 'RECEIVED', ...path], ...rows]);
+}
+
+/** What is less than it could be on the way to the peer; empty when nothing is known to be. */
+function formatPath({ pathMtu, noSegment }: PeerStatus): string {
+  const parts = [
+    ...(pathMtu === undefined ? [] : [`takes ${pathMtu} bytes`]),
+    ...(noSegment === undefined ? [] : [`sent one by one: ${printable(noSegment)}`]),
+  ];
+  return parts.join(', ');
+}
+
+/** A newer engine comes in only when somebody asks: its start is a gap in forwarding. */
+function formatBuilds({ build }: EngineStatus, { version, instance }: StatusDocument): string {
+  return `runs ${build}, installed ${version}: replace it with: ${restartCommandOf(instance)}`;
+}
+
+export function restartCommandOf(instance: string): string {
+  return `corduroy datapath restart${instance === '' ? '' : ` --instance ${instance}`}`;
+}
+
+function formatOffloads(offloads: EngineStatus['offloads']): string {
+  return offloads
+    .map(
+      ({ offload, state, reason }) => `${offload} ${state}${reason === '' ? '' : ` (${printable(reason)})`}`,
+    )
+    .join(', ');
 }
 
 function formatAddresses({ address, publicIp }: NonNullable<StatusDocument['interface']>): string {

@@ -148,6 +148,25 @@ export const FLAGS = {
     help: "add a blackhole route for this host's subnet: packets to containers that do not exist stay here",
     default: false,
   },
+  'datapath-engine': {
+    kind: 'string',
+    value: 'ENGINE',
+    help: "program that moves the packets, native or dgram (default: the network config's Backend.Engine, or native)",
+    oneOf: ['native', 'dgram'],
+  },
+  'datapath-offload': {
+    kind: 'boolean',
+    help: 'use every offload that works here; false: one packet a system call, to compare with',
+    default: true,
+  },
+  'datapath-queues': {
+    kind: 'integer',
+    value: 'N',
+    help: 'queues of the tunnel device, each with threads of its own, for the native engine: up to one a core',
+    default: 1,
+    min: 1,
+    max: 16,
+  },
   'healthz-ip': {
     kind: 'string',
     value: 'IP',

@@ -1,9 +1,10 @@
-import type { Backend, BackendInput, DatapathState } from '../backend/backend.ts';
+import type { Backend, BackendContext, BackendInput, DatapathState } from '../backend/backend.ts';
 import { subnetsIn } from '../bridge/subnet-env.ts';
 import { etcdPrefix } from '../config/etcd.ts';
+import type { FlagValues } from '../config/flags.ts';
 import type { SubnetRange } from '../config/network-config.ts';
 import type { Options } from '../config/options.ts';
-import type { Datapath } from '../datapath/datapath.ts';
+import { type Datapath, ENGINES } from '../datapath/datapath.ts';
 import { CorduroyError, isCode, messageOf } from '../errors.ts';
 import { readIfThere } from '../host/atomic-file.ts';
 import type { ExternalInterface } from '../host/state.ts';
@@ -15,7 +16,8 @@ import { selectPeers } from '../lease/peers.ts';
 import { LastingProblem, type Log } from '../observe/log.ts';
 import { printable } from '../printable.ts';
 import type { Store } from '../store/store.ts';
-import { DatapathKeeper } from './datapath-keeper.ts';
+import { VERSION } from '../version.ts';
+import { DatapathKeeper, type LaunchDatapath } from './datapath-keeper.ts';
 import type { HostKeeper, HostWish } from './host-keeper.ts';
 import { NetworkView, type UsableConfig } from './network-view.ts';
 import { Wake } from './wake.ts';
@@ -33,7 +35,7 @@ export interface DaemonParts {
   /** Rejects with `no-interface`. */
   readonly chooseInterface: () => Promise<ExternalInterface>;
   readonly connectDatapath: () => Promise<Datapath>;
-  readonly launchDatapath: (tunName: string) => Promise<unknown>;
+  readonly launchDatapath: LaunchDatapath;
 }
 
 /** The parts of a round, and of what can be wrong. */
@@ -50,6 +52,8 @@ type Part =
 
 /** Milliseconds between rounds while something is missing; whatever etcd says starts one at once. */
 const RETRY_AFTER = 1000;
+/** As above, where the host stands and the data plane is missing: packets wait for it, and a look costs little. */
+const RETRY_DATAPATH = 250;
 const RETRY_OUT_OF_SUBNETS = 10_000;
 /** Milliseconds between looks whether something that still holds should be said again. */
 const REMIND_EVERY = 60_000;
@@ -105,6 +109,7 @@ export class Daemon {
     this.datapath = new DatapathKeeper({
       connect: parts.connectDatapath,
       launch: parts.launchDatapath,
+      build: VERSION,
       onGone: () => {
         this.#parts.host.distrust();
         this.#wake.now();
@@ -188,11 +193,17 @@ export class Daemon {
       const settled = await this.#converge(config);
       if (settled && !this.#settled) this.#sayReady();
       this.#settled = settled;
-      return settled ? Math.min(this.leases.dueAt, host.resyncAt) - now() : RETRY_AFTER;
+      return settled ? Math.min(this.leases.dueAt, host.resyncAt) - now() : this.#retryAfter();
     } catch (error) {
       this.#settled = false;
       return isCode(error, 'out-of-subnets') ? RETRY_OUT_OF_SUBNETS : RETRY_AFTER;
     }
+  }
+
+  #retryAfter(): number {
+    const { host, firewall, 'data plane': datapath } = this.#problems;
+    const hostStands = host.current === undefined && firewall.current === undefined;
+    return hostStands && datapath.current !== undefined ? RETRY_DATAPATH : RETRY_AFTER;
   }
 
   /** Runs one part of a round. What it throws becomes the part's problem, and is thrown on. */
@@ -243,7 +254,8 @@ export class Daemon {
     const { ranges } = config.network;
     const iface = await this.#part('interface', () => this.#ensureInterface(ranges));
     if (config !== this.config || this.backend === undefined) {
-      this.backend = config.createBackend({ iface, tun: this.#parts.options.names.tun });
+      const { names, flags } = this.#parts.options;
+      this.backend = config.createBackend({ iface, tun: names.tun, datapath: datapathWishes(flags) });
       this.config = config;
     }
     const { backend } = this;
@@ -355,4 +367,12 @@ export class Daemon {
     }
     this.#saidKeys = reasons;
   }
+}
+
+function datapathWishes(flags: FlagValues): BackendContext['datapath'] {
+  return {
+    engine: ENGINES.find((name) => name === flags['datapath-engine']),
+    offload: flags['datapath-offload'],
+    queues: flags['datapath-queues'],
+  };
 }

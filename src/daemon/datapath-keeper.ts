@@ -1,5 +1,6 @@
 import type { DatapathState } from '../backend/backend.ts';
-import type { Datapath, EngineConfig, EngineStats, Route, RouteDelta } from '../datapath/datapath.ts';
+import type { Datapath, EngineStats, Route, RouteDelta } from '../datapath/datapath.ts';
+import { encodeConfig } from '../datapath/messages.ts';
 import { CorduroyError, isCode, messageOf } from '../errors.ts';
 import { formatEndpoint } from '../net/endpoint.ts';
 import type { Prefix } from '../net/prefix.ts';
@@ -8,14 +9,18 @@ import type { Log } from '../observe/log.ts';
 export interface DatapathKeeperOptions {
   /** Connects to a running engine; rejects with `datapath`, retryable when there is none. */
   readonly connect: () => Promise<Datapath>;
-  /** Starts an engine for the TUN device, and waits until it answers. */
-  readonly launch: (tunName: string) => Promise<unknown>;
+  /** Starts an engine of the kind, and waits until it answers; it is idle then. */
+  readonly launch: LaunchDatapath;
+  /** The version of the engine that `launch` starts. */
+  readonly build: string;
   /** Called when an engine that was in use has gone. */
   readonly onGone: () => void;
   readonly log: Log;
   /** Monotonic milliseconds. */
   readonly now: () => number;
 }
+
+export type LaunchDatapath = (wanted: Pick<DatapathState, 'engine' | 'config'>) => Promise<unknown>;
 
 /** Milliseconds: an engine that lives longer had no fault at its start. */
 const SHORT_LIFE = 5000;
@@ -29,6 +34,10 @@ export class DatapathKeeper {
   #launchedAt = Number.NEGATIVE_INFINITY;
   /** Since an engine last proved to live. */
   #launches = 0;
+  /** What the last engine was started for; an idle one that was not is of a daemon that is gone. */
+  #launchedFor: string | undefined;
+  /** Why the last start failed; `undefined`: it did not. */
+  #failure: string | undefined;
   /** What the engine holds; `undefined`: unknown, it is sent the whole table. */
   #held:
     | { readonly generation: bigint; readonly local: string; readonly routes: ReadonlyMap<string, Route> }
@@ -65,16 +74,16 @@ export class DatapathKeeper {
     engine?.close();
   }
 
-  async #ensureEngine({ config }: DatapathState): Promise<Datapath> {
-    if (this.#engine !== undefined && sameConfig(this.#engine.hello.config, config)) return this.#engine;
+  async #ensureEngine(state: DatapathState): Promise<Datapath> {
+    if (this.#engine !== undefined && isConfigured(this.#engine, state)) return this.#engine;
     this.release();
-    const engine = (await this.#adopt(config)) ?? (await this.#start(config));
+    const engine = (await this.#adopt(state)) ?? (await this.#start(state));
     this.#supervise(engine);
     return engine;
   }
 
-  /** The engine that runs, if any; one that holds another configuration is shut down instead. */
-  async #adopt(config: EngineConfig): Promise<Datapath | undefined> {
+  /** The engine that runs, if any; one of another kind, or with another configuration, is shut down instead. */
+  async #adopt(state: DatapathState): Promise<Datapath | undefined> {
     const { connect, log } = this.#options;
     const engine = await connect().catch((error: unknown) => {
       // Nobody listens. An engine that hangs, or speaks another version, is said and not replaced behind its back.
@@ -82,28 +91,46 @@ export class DatapathKeeper {
       throw error;
     });
     if (engine === undefined) return undefined;
-    const { engine: name, pid, config: held } = engine.hello;
-    if (sameConfig(held, config)) {
-      log.info(`adopted the running data plane (${name}, pid ${pid})`);
+    const { engine: name, build, pid, config: held } = engine.hello;
+    if (isConfigured(engine, state)) {
+      const other = build === this.#options.build ? '' : otherBuild(build, this.#options.build);
+      log.info(`adopted the running data plane (${name}, pid ${pid})${other}`);
       return engine;
     }
     try {
-      if (held === undefined) return await this.#configure(config);
-      log.info(`the data plane (pid ${pid}) has another configuration: replacing it`);
-      await engine.shutdown();
-      await engine.closed;
+      const sameKind = name === state.engine;
+      const isIdle = sameKind && held === undefined;
+      if (isIdle && this.#launchedFor === commandOf(state)) return await this.#configure(state);
+      const how = isIdle
+        ? 'is idle, and was started by somebody else, perhaps otherwise'
+        : sameKind
+          ? 'has another configuration'
+          : `is ${name}, and ${state.engine} is wanted`;
+      log.info(`the data plane (pid ${pid}) ${how}: replacing it`);
+      await endEngine(engine);
       return undefined;
     } finally {
       engine.close();
     }
   }
 
-  async #start(config: EngineConfig): Promise<Datapath> {
+  async #start(state: DatapathState): Promise<Datapath> {
     this.#pace();
-    await this.#options.launch(config.tunName);
-    const engine = await this.#configure(config);
+    const engine = await this.#launch(state);
     this.#options.log.info(`started the data plane (${engine.hello.engine}, pid ${engine.hello.pid})`);
     return engine;
+  }
+
+  async #launch(state: DatapathState): Promise<Datapath> {
+    this.#failure = undefined;
+    this.#launchedFor = commandOf(state);
+    try {
+      await this.#options.launch(state);
+      return await this.#configure(state);
+    } catch (error) {
+      this.#failure = messageOf(error);
+      throw error;
+    }
   }
 
   /** An engine that ends soon after its start is started again less and less often. @throws CorduroyError `datapath` */
@@ -111,15 +138,17 @@ export class DatapathKeeper {
     const now = this.#options.now();
     const pause = this.#launches < 2 ? 0 : Math.min(250 * 2 ** this.#launches, LONGEST_PAUSE);
     if (now - this.#launchedAt < pause) {
-      const text = `the data plane has ended ${this.#launches} times soon after its start: its log says why`;
-      throw new CorduroyError('datapath', `${text} (datapath.log in the run-dir)`, { retryable: true });
+      const why = this.#failure ?? 'its log says why (datapath.log in the run-dir)';
+      const text = `the data plane did not start, or ended soon after, ${this.#launches} times: ${why}`;
+      throw new CorduroyError('datapath', text, { retryable: true });
     }
     this.#launches++;
     this.#launchedAt = now;
   }
 
-  async #configure(config: EngineConfig): Promise<Datapath> {
+  async #configure(state: DatapathState): Promise<Datapath> {
     const { connect, log } = this.#options;
+    const { config } = state;
     const idle = await connect();
     try {
       await idle.configure(config);
@@ -127,7 +156,15 @@ export class DatapathKeeper {
       idle.close();
     }
     log.info(`the data plane listens on ${formatEndpoint(config.listen)}, MTU ${config.mtu}`);
-    return connect(); // A fresh greeting tells what the engine now holds.
+    const engine = await connect(); // A fresh greeting tells what the engine now holds.
+    if (isConfigured(engine, state)) return engine;
+    engine.close();
+    // Else every round would take it for the wrong one, and replace it.
+    throw new CorduroyError(
+      'datapath',
+      `the data plane (${engine.hello.engine} ${engine.hello.build}) that was started for ${state.engine} does not hold what it ` +
+        'was configured with: install the same version of all programs',
+    );
   }
 
   #supervise(engine: Datapath): void {
@@ -194,10 +231,34 @@ function formatRoute({ prefix, peer }: Route): string {
   return `${prefix} ${formatEndpoint(peer)}`;
 }
 
-function sameConfig(one: EngineConfig | undefined, other: EngineConfig): boolean {
-  return one !== undefined && formatConfig(one) === formatConfig(other);
+/** What an engine is told by its command line already. */
+function commandOf({ engine, config: { tunName, queues, offload } }: DatapathState): string {
+  return [engine, tunName, queues, offload].join(' ');
 }
 
-function formatConfig({ tunName, mtu, listen, icmpSources, strictSource }: EngineConfig): string {
-  return [tunName, mtu, formatEndpoint(listen), icmpSources.join(','), strictSource].join(' ');
+/** Whether the engine is of the kind that is wanted, and holds the configuration that is. */
+function isConfigured({ hello }: Datapath, { engine, config }: DatapathState): boolean {
+  const { config: held } = hello;
+  // One configuration has one encoding.
+  return (
+    hello.engine === engine &&
+    held !== undefined &&
+    Buffer.compare(encodeConfig(held), encodeConfig(config)) === 0
+  );
+}
+
+/** Resolves when the engine has ended. One whose device was taken away ends by itself, perhaps before it answers. */
+async function endEngine(engine: Datapath): Promise<void> {
+  const ended = engine.closed.then(() => true);
+  try {
+    await engine.shutdown();
+  } catch (error) {
+    const moment = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 50));
+    if (!(await Promise.race([ended, moment]))) throw error;
+  }
+  await ended;
+}
+
+function otherBuild(build: string, installed: string): string {
+  return `. It is of version ${build}, and ${installed} is installed: corduroy datapath restart replaces it`;
 }

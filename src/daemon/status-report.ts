@@ -49,7 +49,7 @@ export async function statusReport(
     ...(backend && { mtu: backend.mtu }),
     subnetFile: options.subnetFile,
     ...(flags.bridge && { bridge: flags.bridge }),
-    ...(engine && stats && { engine: engineStatus(engine, stats) }),
+    ...(engine && stats && { engine: engineStatus(engine, stats, daemon.datapath.isRunning) }),
     peers: daemon.peers.map((peer) => peerStatus(peer, stats)),
     ignoredLeases: daemon.rejected.map(({ entry, reason }) => ({ key: printable(entry.key), reason })),
   };
@@ -63,18 +63,24 @@ function leaseStatus({ subnets, key, timed }: HeldLease, now: number): NonNullab
   };
 }
 
-function engineStatus({ hello }: Datapath, stats: EngineStats): EngineStatus {
+export function engineStatus(
+  { hello }: Pick<Datapath, 'hello'>,
+  stats: EngineStats,
+  ready: boolean,
+): EngineStatus {
   const drops = Object.entries(stats.drops).filter(([, count]) => count > 0n);
   return {
     name: hello.engine,
     build: hello.build,
     pid: hello.pid,
     routes: stats.routes,
+    ready,
+    offloads: stats.offloads,
     drops: Object.fromEntries(drops.map(([reason, count]) => [reason, Number(count)])),
   };
 }
 
-function peerStatus({ subnets, attributes }: StoredLease, stats: EngineStats | undefined): PeerStatus {
+export function peerStatus({ subnets, attributes }: StoredLease, stats: EngineStats | undefined): PeerStatus {
   const address = attributes.publicIp ?? attributes.publicIpv6;
   const traffic = stats?.peers.find((peer) => peer.address.equals(address));
   return {
@@ -85,5 +91,7 @@ function peerStatus({ subnets, attributes }: StoredLease, stats: EngineStats | u
     sentBytes: Number(traffic?.sentBytes ?? 0n),
     receivedPackets: Number(traffic?.receivedPackets ?? 0n),
     receivedBytes: Number(traffic?.receivedBytes ?? 0n),
+    ...(traffic !== undefined && traffic.pathMtu > 0 && { pathMtu: traffic.pathMtu }),
+    ...(traffic?.noSegment && { noSegment: traffic.noSegment }),
   };
 }

@@ -44,9 +44,19 @@ export interface StatusDocument {
 
 export interface EngineStatus {
   readonly name: string;
+  /** Its version; where that is not the daemon's, another is installed than runs. */
   readonly build: string;
   readonly pid: number;
   readonly routes: number;
+  /** It was brought to hold the routes it should. */
+  readonly ready: boolean;
+  /** What it saves work with, and what it cannot, and why. */
+  readonly offloads: readonly {
+    readonly offload: string;
+    readonly state: 'off' | 'on' | 'lost';
+    /** Empty when on. */
+    readonly reason: string;
+  }[];
   /** Packets dropped since the engine started, by reason; reasons that never occurred are left out. */
   readonly drops: Readonly<Record<string, number>>;
 }
@@ -60,4 +70,8 @@ export interface PeerStatus {
   readonly sentBytes: number;
   readonly receivedPackets: number;
   readonly receivedBytes: number;
+  /** Bytes: the largest inner packet that the path takes; absent where that is not known to be less than the MTU. */
+  readonly pathMtu?: number;
+  /** Why datagrams to it are not sent many at a time, though the engine can; absent where they are. */
+  readonly noSegment?: string;
 }

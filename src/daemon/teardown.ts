@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ROUTE_PROTOCOL, RUN_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
-import { connectDatapath } from '../datapath/client.ts';
+import { connectDatapath, shutdownDatapath } from '../datapath/client.ts';
 import { CorduroyError, isCode } from '../errors.ts';
 import { readIfThere } from '../host/atomic-file.ts';
 import { removeFirewall } from '../host/firewall.ts';
@@ -90,9 +90,15 @@ async function stopDaemon(socketPath: string, release: boolean): Promise<string[
 }
 
 async function stopEngine(socketPath: string, recordedPid: number | undefined): Promise<string[]> {
-  const asked = await askEngineToEnd(socketPath);
-  const pid = asked ?? recordedPid;
-  if (pid === undefined || (asked === undefined && !isEngine(pid))) return [];
+  // One of another protocol version does not say its pid, and ends all the same.
+  const greeted = await unlessGone(connectDatapath(socketPath, { timeoutMs: ENGINE_PATIENCE / 2 }));
+  greeted?.close();
+  const asked = await unlessGone(
+    shutdownDatapath(socketPath, { timeoutMs: ENGINE_PATIENCE }).then(() => true),
+  );
+  const pid = greeted?.hello.pid ?? recordedPid;
+  if (pid === undefined) return asked ? ['the data plane'] : [];
+  if (!asked && !isEngine(pid)) return [];
   const deadline = performance.now() + ENGINE_PATIENCE;
   while (isEngine(pid) && performance.now() < deadline) await sleep(20);
   if (isEngine(pid)) process.kill(pid, 'SIGKILL'); // It hangs, or answers to nobody.
@@ -100,12 +106,10 @@ async function stopEngine(socketPath: string, recordedPid: number | undefined): 
   return ['the data plane'];
 }
 
-/** @returns the process id of the engine that has promised to end; `undefined` when none answers */
-async function askEngineToEnd(socketPath: string): Promise<number | undefined> {
+/** @returns `undefined` when no engine answers as it should */
+async function unlessGone<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
-    const engine = await connectDatapath(socketPath);
-    await engine.shutdown();
-    return engine.hello.pid;
+    return await answer;
   } catch (error) {
     if (isCode(error, 'datapath')) return undefined;
     throw error;

@@ -39,6 +39,32 @@ export async function connectDatapath(socketPath: string, options: ConnectOption
   }
 }
 
+/**
+ * Ends whatever data plane listens on the socket, of this version of the protocol or of another: HELLO is not needed for
+ * it. Resolves when the engine has hung up, which it does by ending.
+ *
+ * @throws CorduroyError `datapath`; retryable only when nobody listens on the socket
+ */
+export async function shutdownDatapath(socketPath: string, options: ConnectOptions = {}): Promise<void> {
+  const timeoutMs = options.timeoutMs ?? 2000;
+  const connection = new Connection(await openSocket(socketPath, timeoutMs), socketPath);
+  try {
+    try {
+      await connection.ask({ kind: 'shutdown' }, timeoutMs);
+    } catch (error) {
+      // Version 1 granted it in its own version alone. The request has always had the same bytes.
+      const spoken = connection.spokenVersion;
+      if (spoken === undefined || spoken === PROTOCOL_VERSION) throw error;
+      await connection.ask({ kind: 'shutdown' }, timeoutMs, spoken);
+    }
+    await withTimeout(connection.closed, timeoutMs, () =>
+      connection.error('has agreed to end and is still there: end its process by hand'),
+    );
+  } finally {
+    connection.close();
+  }
+}
+
 class DatapathClient implements Datapath {
   readonly hello: EngineHello;
   readonly #connection: Connection;
@@ -101,6 +127,7 @@ class Connection {
   readonly #frames = new FrameReader();
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
+  #spokenVersion: number | undefined;
   #end: CorduroyError | undefined;
 
   constructor(socket: Socket, socketPath: string) {
@@ -116,10 +143,15 @@ class Connection {
     );
   }
 
-  async ask(request: Request, timeoutMs: number): Promise<Uint8Array> {
+  /** The version of the last frame that came. */
+  get spokenVersion(): number | undefined {
+    return this.#spokenVersion;
+  }
+
+  async ask(request: Request, timeoutMs: number, version = PROTOCOL_VERSION): Promise<Uint8Array> {
     if (this.#end !== undefined) throw this.#end;
     const id = this.#nextId();
-    const frame = this.#encode(request, id);
+    const frame = this.#encode(request, id, version);
     const answer = new Promise<Uint8Array>((resolve, reject) => {
       this.#waiting.set(id, { kind: request.kind, resolve, reject });
     });
@@ -155,9 +187,9 @@ class Connection {
     this.#fail(this.error('was left: this connection is closed'));
   }
 
-  #encode(request: Request, id: number): Uint8Array {
+  #encode(request: Request, id: number, version: number): Uint8Array {
     try {
-      return encodeFrame(REQUEST_TYPES[request.kind], id, encodeRequest(request));
+      return encodeFrame(REQUEST_TYPES[request.kind], id, encodeRequest(request), version);
     } catch (cause) {
       throw this.error(`cannot be sent ${request.kind}: ${messageOf(cause)}`, cause);
     }
@@ -179,22 +211,29 @@ class Connection {
 
   /** An answer that nobody waits for any more (its time ran out) is let go. */
   #settle(frame: Frame): void {
+    this.#spokenVersion = frame.version;
     const waiting = this.#waiting.get(frame.id);
     if (frame.type === ERROR_TYPE) {
-      const { text } = decodeError(frame.payload);
-      waiting?.reject(this.error(`refused ${waiting.kind}: ${text}`));
-    } else if (frame.version !== PROTOCOL_VERSION) {
+      const { refusal, text } = decodeError(frame.payload);
       waiting?.reject(
-        this.error(
-          `answers in version ${frame.version} of the protocol, and this program speaks ${PROTOCOL_VERSION}: ` +
-            'install the same version of both, then start it again',
-        ),
+        refusal === 'version-mismatch'
+          ? this.#versionError(frame.version)
+          : this.error(`refused ${waiting.kind}: ${text}`),
       );
+    } else if (frame.version !== PROTOCOL_VERSION && waiting?.kind !== 'shutdown') {
+      waiting?.reject(this.#versionError(frame.version));
     } else if (waiting !== undefined && frame.type === (REQUEST_TYPES[waiting.kind] | RESPONSE_BIT)) {
       waiting.resolve(frame.payload);
     } else if (waiting !== undefined) {
       waiting.reject(this.error(`answered ${waiting.kind} with a frame of type ${frame.type}`));
     }
+  }
+
+  #versionError(version: number): CorduroyError {
+    return this.error(
+      `speaks version ${version} of the protocol, and this program version ${PROTOCOL_VERSION}: it goes on forwarding ` +
+        'by the table that it has; replace it with: corduroy datapath restart',
+    );
   }
 
   #fail(error: CorduroyError): void {

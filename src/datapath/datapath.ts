@@ -25,8 +25,13 @@ export interface Datapath {
   close(): void;
 }
 
+/** The programs that can be the data plane: `native` is the one to use, `dgram` the reference that it is held against. */
+export const ENGINES = ['native', 'dgram'] as const;
+
+export type EngineKind = (typeof ENGINES)[number];
+
 export interface EngineHello {
-  /** `dgram` or `native`. */
+  /** `dgram` or `native`; another program's name is possible. */
   readonly engine: string;
   /** Version of the program, for people. */
   readonly build: string;
@@ -45,6 +50,15 @@ export interface EngineConfig {
   readonly icmpSources: readonly Ip[];
   /** Admit only inner sources that belong to the sending peer, and only inner destinations that are local. */
   readonly strictSource: boolean;
+  /** Use every offload that works here. False: one packet a system call, as a reference for measurements. */
+  readonly offload: boolean;
+  /**
+   * Copy the inner ECN bits to the outer header (RFC 6040 normal mode), which only peers that copy congestion marks back
+   * may be sent. False: the outer header says Not-ECT (compatibility mode). What comes in is treated the same way in both.
+   */
+  readonly ecn: boolean;
+  /** TUN queues, each with its threads and its UDP socket. 1 … 16; more than one needs a multi-queue device. */
+  readonly queues: number;
 }
 
 export interface Route {
@@ -88,16 +102,50 @@ export const DROP_REASONS = {
   'in-too-big': 6,
   /** in: the TUN refused it. */
   'in-tun-error': 7,
+  /** in: the outer header says "congestion experienced", and the inner one cannot carry it (RFC 6040 4.2). */
+  'in-congestion': 8,
   /** out: no peer holds the inner destination. */
   'out-no-route': 16,
   'out-truncated': 17,
   'out-bad-version': 18,
+  /** out: larger than the MTU; the sender is told by ICMP. */
   'out-too-big': 19,
-  /** out: the socket refused it (no buffer, unreachable, path MTU). */
+  /** out: the socket refused it (no buffer, unreachable). */
   'out-send-error': 20,
+  /** out: larger than the path to the peer takes; the sender is told by ICMP. */
+  'out-path-mtu': 21,
 } as const;
 
 export type DropReason = keyof typeof DROP_REASONS;
+
+/**
+ * What an engine can save work with. A closed set shared by all engines; the number is what travels in the control
+ * protocol.
+ */
+export const OFFLOADS = {
+  /** Many TCP segments cross the TUN as one packet of up to 64 KiB (TUN_F_TSO4, TUN_F_TSO6). */
+  'tun-tso': 1,
+  /** Many UDP datagrams of one flow cross the TUN as one packet (TUN_F_USO4, TUN_F_USO6; Linux 6.2). */
+  'tun-uso': 2,
+  /** Many datagrams of one size leave in one send (UDP_SEGMENT; Linux 4.18). */
+  'udp-segment': 3,
+  /** Many datagrams of one size arrive in one receive (UDP_GRO; Linux 5.0). */
+  'udp-gro': 4,
+  /** Many packets a system call (sendmmsg, recvmmsg). */
+  batch: 5,
+} as const;
+
+export type Offload = keyof typeof OFFLOADS;
+
+/** `off`: never in use. `lost`: was in use, until the kernel or the path refused it. */
+export const OFFLOAD_STATES = { off: 0, on: 1, lost: 2 } as const;
+
+export interface OffloadStatus {
+  readonly offload: Offload;
+  readonly state: keyof typeof OFFLOAD_STATES;
+  /** Why it is not on: a few words. Empty when on. */
+  readonly reason: string;
+}
 
 export interface Traffic {
   /** Inner packets and bytes sent to, and admitted from, the peer. */
@@ -111,6 +159,16 @@ export interface EngineStats {
   readonly generation: bigint;
   readonly routes: number;
   readonly drops: Readonly<Record<DropReason, bigint>>;
+  /** One for each offload that the engine knows of. */
+  readonly offloads: readonly OffloadStatus[];
   /** By outer address. Kept as long as any route leads to the address. */
-  readonly peers: readonly ({ readonly address: Ip } & Traffic)[];
+  readonly peers: readonly EnginePeer[];
+}
+
+export interface EnginePeer extends Traffic {
+  readonly address: Ip;
+  /** Bytes: the largest inner packet that the path takes, where that is less than the MTU; 0: nothing less is known. */
+  readonly pathMtu: number;
+  /** Why datagrams to this peer are not sent many at a time, though the engine can; empty when they are. */
+  readonly noSegment: string;
 }

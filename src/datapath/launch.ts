@@ -4,10 +4,11 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CorduroyError, messageOf } from '../errors.ts';
 import { connectDatapath } from './client.ts';
+import type { EngineKind } from './datapath.ts';
 
 /** Where the programs are. Relative paths are from the current folder. */
 export interface EnginePrograms {
-  /** `dist/corduroy-datapath`, the native program, which opens the TUN device. */
+  /** `dist/corduroy-datapath`, the native program: an engine itself, and what opens the TUN device for another. */
   readonly datapath: string;
   /** The Node binary: `process.execPath`. */
   readonly node: string;
@@ -16,9 +17,13 @@ export interface EnginePrograms {
 }
 
 export interface LaunchOptions {
-  readonly engine: 'dgram';
-  /** A persistent TUN device that exists. */
+  readonly engine: EngineKind;
+  /** A persistent TUN device that exists; a multi-queue one when `queues` is above 1. */
   readonly tunName: string;
+  /** Of the device. 1 … 16; `dgram` has one. */
+  readonly queues: number;
+  /** Have packets of up to 64 KiB come through the TUN. `native` is told by its configuration instead. */
+  readonly offload: boolean;
   readonly socketPath: string;
   /** Appended to. */
   readonly logFile: string;
@@ -27,23 +32,21 @@ export interface LaunchOptions {
   readonly timeoutMs?: number;
 }
 
-const POLL_MS = 20;
+/** Milliseconds. The native engine answers within a few. */
+const POLL_MS = 5;
 const QUOTED_LINES = 5;
 
-/** The command line of an engine: the program that opens the device becomes the engine, so its pid is the engine's. */
+/** The command line of an engine. What opens the device becomes the engine, or is it, so its pid is the engine's. */
 export function engineCommand(options: LaunchOptions): readonly [string, ...string[]] {
+  const { engine, tunName, queues, offload } = options;
   const { datapath, node, dgram } = options.programs;
-  const socket = resolve(options.socketPath);
-  return [
-    resolve(datapath),
-    'tun-exec',
-    options.tunName,
-    '--listen',
-    socket,
-    '--',
-    resolve(node),
-    resolve(dgram),
-  ];
+  const device = [tunName, '--listen', resolve(options.socketPath)];
+  if (engine === 'native') {
+    const several = queues > 1 ? ['--queues', String(queues)] : [];
+    return [resolve(datapath), 'run', ...device, ...several];
+  }
+  const header = offload ? ['--vnet-hdr'] : [];
+  return [resolve(datapath), 'tun-exec', ...device, ...header, '--', resolve(node), resolve(dgram)];
 }
 
 /**

@@ -5,7 +5,12 @@ import {
   type DropReason,
   type EngineConfig,
   type EngineHello,
+  type EnginePeer,
   type EngineStats,
+  OFFLOAD_STATES,
+  OFFLOADS,
+  type Offload,
+  type OffloadStatus,
   type Route,
   type RouteDelta,
   type RouteTable,
@@ -25,9 +30,13 @@ const MTU_MIN = 68;
 const MTU_MAX = 65_507;
 /** IFNAMSIZ of the kernel, less its final zero byte. */
 const DEVICE_NAME_MAX = 15;
-const FLAG_STRICT_SOURCE = 1;
+const QUEUES_MAX = 16;
+const FLAGS = { strictSource: 1, offload: 2, ecn: 4 } as const;
+const FLAGS_ALL = 7;
 
 const DROP_REASON_NAMES = Object.keys(DROP_REASONS) as DropReason[];
+const OFFLOAD_NAMES = Object.keys(OFFLOADS) as Offload[];
+const OFFLOAD_STATE_NAMES = Object.keys(OFFLOAD_STATES) as OffloadStatus['state'][];
 
 /** A zero for every drop reason. */
 export function noDrops(): Record<DropReason, bigint> {
@@ -96,7 +105,9 @@ export function decodeHello(payload: Uint8Array): EngineHello {
 }
 
 /**
- *     | tun name string | mtu u32 | listen endpoint | count u8 | ICMP sources … | flags u8 |     flags: 1 strictSource
+ *     | tun name string | mtu u32 | listen endpoint | count u8 | ICMP sources … | flags u8 | queues u8 |
+ *
+ *     flags: 1 strictSource, 2 offload, 4 ecn
  *
  * One configuration has exactly one encoding, so equal bytes mean equal configurations.
  */
@@ -104,7 +115,11 @@ export function encodeConfig(config: EngineConfig): Uint8Array {
   const writer = new ByteWriter().string(config.tunName).u32(config.mtu).endpoint(config.listen);
   writer.u8(config.icmpSources.length);
   for (const source of config.icmpSources) writer.address(source);
-  return writer.u8(config.strictSource ? FLAG_STRICT_SOURCE : 0).finish();
+  const flags =
+    (config.strictSource ? FLAGS.strictSource : 0) |
+    (config.offload ? FLAGS.offload : 0) |
+    (config.ecn ? FLAGS.ecn : 0);
+  return writer.u8(flags).u8(config.queues).finish();
 }
 
 function readConfig(reader: ByteReader): EngineConfig {
@@ -118,7 +133,24 @@ function readConfig(reader: ByteReader): EngineConfig {
   }
   const listen = reader.endpoint();
   const icmpSources = Array.from({ length: reader.u8() }, () => reader.address());
-  return { tunName, mtu, listen, icmpSources, strictSource: readFlag(reader) };
+  const flags = reader.u8();
+  if (flags > FLAGS_ALL) {
+    throw new CorduroyError('malformed', `${flags} has flags that are not known (${FLAGS_ALL} are all)`);
+  }
+  const queues = reader.u8();
+  if (queues < 1 || queues > QUEUES_MAX) {
+    throw new CorduroyError('malformed', `a number of ${queues} queues is not in 1 … ${QUEUES_MAX}`);
+  }
+  return {
+    tunName,
+    mtu,
+    listen,
+    icmpSources,
+    strictSource: (flags & FLAGS.strictSource) !== 0,
+    offload: (flags & FLAGS.offload) !== 0,
+    ecn: (flags & FLAGS.ecn) !== 0,
+    queues,
+  };
 }
 
 /** `| generation u64 | count u32 | local prefixes … | count u32 | routes … |`, a route being a prefix and an endpoint. */
@@ -152,19 +184,29 @@ function readDelta(reader: ByteReader): RouteDelta {
   };
 }
 
-/** `| generation u64 | routes u32 | count u16 | { reason u16, packets u64 } … | count u32 | peers … |` */
+/**
+ *     | generation u64 | routes u32 | count u16 | { reason u16, packets u64 } … |
+ *     | count u8 | { offload u8, state u8, reason string } … | count u32 | peers … |
+ *
+ *     peer: | address | sent packets, sent bytes, received packets, received bytes: u64 each |
+ *           | path MTU u32 | no segment string |
+ */
 export function encodeStats(stats: EngineStats): Uint8Array {
   const writer = new ByteWriter().u64(stats.generation).u32(stats.routes).u16(DROP_REASON_NAMES.length);
   for (const reason of DROP_REASON_NAMES) writer.u16(DROP_REASONS[reason]).u64(stats.drops[reason]);
+  writer.u8(stats.offloads.length);
+  for (const { offload, state, reason } of stats.offloads) {
+    writer.u8(OFFLOADS[offload]).u8(OFFLOAD_STATES[state]).string(reason);
+  }
   writer.u32(stats.peers.length);
   for (const peer of stats.peers) {
     writer.address(peer.address).u64(peer.sentPackets).u64(peer.sentBytes);
-    writer.u64(peer.receivedPackets).u64(peer.receivedBytes);
+    writer.u64(peer.receivedPackets).u64(peer.receivedBytes).u32(peer.pathMtu).string(peer.noSegment);
   }
   return writer.finish();
 }
 
-/** A reason that this side does not know is left out: a newer engine may have one more. */
+/** A reason or an offload that this side does not know is left out: a newer engine may have one more. */
 export function decodeStats(payload: Uint8Array): EngineStats {
   const reader = new ByteReader(payload);
   const [generation, routes] = [reader.u64(), reader.u32()];
@@ -174,15 +216,34 @@ export function decodeStats(payload: Uint8Array): EngineStats {
     const reason = DROP_REASON_NAMES.find((name) => DROP_REASONS[name] === code);
     if (reason !== undefined) drops[reason] = packets;
   }
-  const peers = reader.list((each) => ({
-    address: each.address(),
-    sentPackets: each.u64(),
-    sentBytes: each.u64(),
-    receivedPackets: each.u64(),
-    receivedBytes: each.u64(),
-  }));
+  const offloads: OffloadStatus[] = [];
+  for (let left = reader.u8(); left > 0; left--) {
+    const status = readOffload(reader);
+    if (status !== undefined) offloads.push(status);
+  }
+  const peers = reader.list(readPeer);
   reader.end();
-  return { generation, routes, drops, peers };
+  return { generation, routes, drops, offloads, peers };
+}
+
+function readOffload(reader: ByteReader): OffloadStatus | undefined {
+  const [code, stateCode, reason] = [reader.u8(), reader.u8(), reader.string()];
+  const state = OFFLOAD_STATE_NAMES.find((name) => OFFLOAD_STATES[name] === stateCode);
+  if (state === undefined) throw new CorduroyError('malformed', `${stateCode} is no state of an offload`);
+  const offload = OFFLOAD_NAMES.find((name) => OFFLOADS[name] === code);
+  return offload === undefined ? undefined : { offload, state, reason };
+}
+
+function readPeer(reader: ByteReader): EnginePeer {
+  return {
+    address: reader.address(),
+    sentPackets: reader.u64(),
+    sentBytes: reader.u64(),
+    receivedPackets: reader.u64(),
+    receivedBytes: reader.u64(),
+    pathMtu: reader.u32(),
+    noSegment: reader.string(),
+  };
 }
 
 /** `| code u16 | text string |`. A long text is cut: it must not make an error of an error. */

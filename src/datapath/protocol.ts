@@ -15,8 +15,11 @@ import { CorduroyError } from '../errors.ts';
  * Numbers are unsigned and big-endian. The answer carries the id of its request.
  */
 
-/** Changes with every change of a frame or payload. These never change: the frame, HELLO up to its pid, and ERROR. */
-export const PROTOCOL_VERSION = 1;
+/**
+ * Changes with every change of a frame or payload. These never change: the frame, HELLO up to its pid, SHUTDOWN, and
+ * ERROR.
+ */
+export const PROTOCOL_VERSION = 2;
 /** Upper bound of the length field, in bytes: over a million IPv4 routes. */
 export const FRAME_MAX = 16 * 1024 * 1024;
 const LENGTH_FIELD = 4;

@@ -9,7 +9,10 @@ export interface LinkRecord {
   readonly ifalias?: string;
   readonly flags: readonly string[];
   readonly mtu: number;
-  readonly linkinfo?: { readonly info_kind?: string };
+  readonly linkinfo?: {
+    readonly info_kind?: string;
+    readonly info_data?: { readonly multi_queue?: boolean };
+  };
   readonly addr_info?: readonly {
     readonly local?: string;
     readonly prefixlen: number;
@@ -47,10 +50,11 @@ function parseJson<T>({ stdout }: { readonly stdout: string }): T[] {
   return stdout.trim() === '' ? [] : (JSON.parse(stdout) as T[]);
 }
 
-function observedLink(record: LinkRecord): ObservedLink {
+export function observedLink(record: LinkRecord): ObservedLink {
   return {
     name: record.ifname,
     kind: record.linkinfo?.info_kind ?? '',
+    multiQueue: record.linkinfo?.info_data?.multi_queue === true,
     alias: record.ifalias ?? '',
     up: record.flags.includes('UP'),
     mtu: record.mtu,

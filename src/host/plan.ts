@@ -27,9 +27,7 @@ export interface Ownership {
  */
 export function planHost(wanted: HostState, found: ObservedHost, own: Ownership): string[] {
   const ours = found.links.filter((link) => isOurs(link, own));
-  const gone = ours.filter(
-    (link) => !wanted.links.some(({ name, kind }) => name === link.name && kind === link.kind),
-  );
+  const gone = ours.filter((link) => !wanted.links.some((one) => isAlike(one, link)));
   const remaining = found.links.filter((link) => !gone.includes(link));
   return [
     ...gone.map((link) => `link delete dev ${link.name}`),
@@ -56,6 +54,19 @@ export function planRemoval(found: ObservedHost, own: Ownership): string[] {
 
 export function isOurs(link: ObservedLink, own: Ownership): boolean {
   return link.alias === own.mark || (link.name === own.tun && link.kind === 'tun');
+}
+
+/** Whether the link can become what is wanted; kind and queues are for a link's life. */
+function isAlike(wanted: LinkState, found: ObservedLink): boolean {
+  return (
+    wanted.name === found.name &&
+    wanted.kind === found.kind &&
+    (wanted.kind !== 'tun' || isMultiQueue(wanted) === found.multiQueue)
+  );
+}
+
+function isMultiQueue({ queues = 1 }: LinkState): boolean {
+  return queues > 1;
 }
 
 function planLink(wanted: LinkState, found: ObservedLink | undefined, own: Ownership): string[] {
@@ -86,8 +97,9 @@ function planLink(wanted: LinkState, found: ObservedLink | undefined, own: Owner
   ];
 }
 
-function createLine({ name, kind, mac }: LinkState): string {
-  if (kind === 'tun') return `tuntap add dev ${name} mode tun`;
+function createLine(link: LinkState): string {
+  const { name, kind, mac } = link;
+  if (kind === 'tun') return `tuntap add dev ${name} mode tun${isMultiQueue(link) ? ' multi_queue' : ''}`;
   return `link add name ${name} ${mac === undefined ? '' : `address ${mac} `}type ${kind}`;
 }
 

@@ -12,6 +12,8 @@ export interface LinkState {
   readonly name: string;
   readonly kind: 'tun' | 'bridge';
   readonly mtu: number;
+  /** Of a tun, 1 when absent: with more it is made a multi-queue device, which it is for its life. */
+  readonly queues?: number;
   /** All the addresses it has, but for link-local ones. */
   readonly addresses: readonly InterfaceAddress[];
   /** Hardware address to create it with; the kernel's choice when absent. */
@@ -47,6 +49,8 @@ export interface ObservedLink {
   readonly name: string;
   /** `tun`, `bridge`, or whatever the kernel calls it. */
   readonly kind: string;
+  /** A tun that several file descriptors can be attached to, one a queue. */
+  readonly multiQueue: boolean;
   readonly alias: string;
   readonly up: boolean;
   readonly mtu: number;

@@ -9,8 +9,8 @@ import type { Family } from '../net/ip.ts';
  * |             source               |                 |        destination (16)         |
  * |           destination            |
  */
-const IPV4_HEADER = 20;
-const IPV6_HEADER = 40;
+export const IPV4_HEADER = 20;
+export const IPV6_HEADER = 40;
 
 /** What forwarding needs of a packet; the offsets are of the addresses in the bytes that were given. */
 export interface IpPacket {

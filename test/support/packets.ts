@@ -1,5 +1,5 @@
 import { Ip } from '../../src/net/ip.ts';
-import { internetChecksum } from '../../src/wire/icmp.ts';
+import { internetChecksum } from '../../src/wire/checksum.ts';
 
 export interface UdpFields {
   readonly source: string;

@@ -1,5 +1,6 @@
 import type { Document, Problem } from '../../config/document.ts';
-import type { Route } from '../../datapath/datapath.ts';
+import { ENGINES, type EngineKind, type Route } from '../../datapath/datapath.ts';
+import { CorduroyError } from '../../errors.ts';
 import type { Ip } from '../../net/ip.ts';
 import type { Backend, BackendContext, BackendInput, BackendKind, BackendState } from '../backend.ts';
 
@@ -11,6 +12,13 @@ const OVERHEAD = 28;
 interface UdpOptions {
   readonly port: number;
   readonly strictSource: boolean;
+  readonly engine: EngineKind;
+  /**
+   * Let the outer header carry the inner ECN bits (RFC 6040). Then a router on the way marks packets instead of dropping
+   * them, and the receiving end has to bring the mark back to the inner header, or the sender never slows down. flanneld
+   * and the dgram engine do not: only for a cluster where every host runs the native engine.
+   */
+  readonly ecn: boolean;
 }
 
 /** Packets travel as the payload of UDP datagrams, moved by a data plane process between a TUN device and a socket. */
@@ -21,20 +29,35 @@ export const udp: BackendKind = {
     const problems: Problem[] = [];
     const port = options.integer('Port', problems, 1, 65_535) ?? DEFAULT_PORT;
     const strictSource = options.boolean('StrictSource', problems) ?? true;
-    const factory = (context: BackendContext) => openUdp({ port, strictSource }, context);
+    const engine = options.parsed('Engine', problems, parseEngine) ?? 'native';
+    const ecn = options.boolean('ECN', problems) ?? false;
+    if (ecn && engine === 'dgram') {
+      problems.push({ key: 'Backend.ECN', value: true, rule: 'has to be false with the dgram engine' });
+    }
+    const factory = (context: BackendContext) => openUdp({ port, strictSource, engine, ecn }, context);
     return {
       value: problems.length === 0 ? factory : undefined,
       problems,
-      unknownKeys: options.keysBut(['Type', 'Port', 'StrictSource']),
+      unknownKeys: options.keysBut(['Type', 'Port', 'StrictSource', 'Engine', 'ECN']),
     };
   },
 };
 
-function openUdp({ port, strictSource }: UdpOptions, { iface, tun }: BackendContext): Backend {
+function parseEngine(text: string): EngineKind {
+  const engine = ENGINES.find((name) => name === text.toLowerCase());
+  if (engine === undefined) throw new CorduroyError('malformed', `has to be one of ${ENGINES.join(', ')}`);
+  return engine;
+}
+
+function openUdp(options: UdpOptions, { iface, tun, datapath }: BackendContext): Backend {
+  const { port, strictSource } = options;
   const mtu = iface.mtu - OVERHEAD;
+  const engine = datapath.engine ?? options.engine;
+  const isNative = engine === 'native';
+  const queues = isNative ? datapath.queues : 1;
   const desired = ({ ranges, subnets, peers }: BackendInput): BackendState => ({
     host: {
-      links: [{ name: tun, kind: 'tun', mtu, addresses: subnets.map(hostAddress) }],
+      links: [{ name: tun, kind: 'tun', mtu, queues, addresses: subnets.map(hostAddress) }],
       routes: ranges.map(({ network }) => ({ type: 'unicast', prefix: network, device: tun })),
       sysctls: [
         { path: `net/ipv4/conf/${tun}/forwarding`, value: '1' },
@@ -45,12 +68,16 @@ function openUdp({ port, strictSource }: UdpOptions, { iface, tun }: BackendCont
       ],
     },
     datapath: {
+      engine,
       config: {
         tunName: tun,
         mtu,
         listen: { address: iface.address, port },
         icmpSources: subnets.map(({ address }) => address),
         strictSource,
+        offload: datapath.offload,
+        ecn: isNative && options.ecn,
+        queues,
       },
       local: subnets,
       // As in flannel, every lease is a route, whatever its BackendType.

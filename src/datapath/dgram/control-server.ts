@@ -8,6 +8,7 @@ import {
   type Frame,
   FrameReader,
   PROTOCOL_VERSION,
+  REQUEST_TYPES,
   RESPONSE_BIT,
   type Refusal,
 } from '../protocol.ts';
@@ -95,10 +96,11 @@ export class ControlServer {
 
   /** Whether the connection is of any further use. */
   async #answer(socket: Socket, frame: Frame): Promise<boolean> {
-    if (frame.version !== PROTOCOL_VERSION) {
+    // SHUTDOWN is the same in every version: another program's daemon can end this engine and start its own.
+    if (frame.version !== PROTOCOL_VERSION && frame.type !== REQUEST_TYPES.shutdown) {
       const text =
         `the request is of protocol version ${frame.version}, and ${this.#identity} speaks version ` +
-        `${PROTOCOL_VERSION}: it goes on forwarding; end that process to have the matching version started`;
+        `${PROTOCOL_VERSION}: it goes on forwarding; to have the matching version started: corduroy datapath restart`;
       await send(socket, ERROR_TYPE, frame.id, encodeError('version-mismatch', text));
       return true;
     }

@@ -1,13 +1,13 @@
 import { isCode, messageOf } from '../../errors.ts';
 import { type Endpoint, formatEndpoint } from '../../net/endpoint.ts';
-import type { Ip } from '../../net/ip.ts';
-import { netUnreachable } from '../../wire/icmp.ts';
-import type { EngineConfig, EngineStats } from '../datapath.ts';
+import type { DropReason, EngineConfig, EngineStats } from '../datapath.ts';
 import { encodeConfig, encodeHello, encodeStats, noDrops, type Request } from '../messages.ts';
 import type { Reply } from './control-server.ts';
-import { decideInbound, decideOutbound } from './forwarding.ts';
-import { buildTable, EMPTY_TABLE, type ForwardingTable, type Peer, patchTable } from './forwarding-table.ts';
+import { buildTable, EMPTY_TABLE, type ForwardingTable, patchTable } from './forwarding-table.ts';
+import { Inbound } from './inbound.ts';
 import type { Log } from './log.ts';
+import { Offloads } from './offloads.ts';
+import { Outbound } from './outbound.ts';
 import type { OuterSocket } from './outer-socket.ts';
 import { TokenBucket } from './token-bucket.ts';
 import type { TunDevice } from './tun-device.ts';
@@ -33,7 +33,6 @@ export interface EngineParts {
 interface Configured {
   readonly config: EngineConfig;
   readonly outer: OuterSocket;
-  readonly icmpSource: Ip | undefined;
 }
 
 /** Idle until CONFIGURE, then forwarding until its end. It decides nothing: forwarding.ts does, by the daemon's table. */
@@ -41,12 +40,14 @@ export class Engine {
   readonly #parts: EngineParts;
   readonly #icmpBudget: TokenBucket;
   readonly #drops = noDrops();
+  readonly #offloads: Offloads;
   #configured: Configured | undefined;
   #table: ForwardingTable = EMPTY_TABLE;
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
     this.#icmpBudget = new TokenBucket(ICMP_PER_SECOND, ICMP_PER_SECOND, parts.now);
+    this.#offloads = new Offloads(parts.tun.offload);
   }
 
   async handle(request: Request): Promise<Reply> {
@@ -78,7 +79,7 @@ export class Engine {
   }
 
   async #configure(config: EngineConfig): Promise<Reply> {
-    const { tun, log } = this.#parts;
+    const { log } = this.#parts;
     if (this.#configured !== undefined) {
       if (Buffer.compare(encodeConfig(config), encodeConfig(this.#configured.config)) === 0)
         return { kind: 'granted' };
@@ -88,12 +89,8 @@ export class Engine {
           'shut it down and start another one',
       );
     }
-    if (config.tunName !== tun.name) {
-      return refused(
-        'configure-failed',
-        `the engine was started with ${tun.name}, not ${config.tunName}: start another`,
-      );
-    }
+    const obstacle = this.#cannotDo(config);
+    if (obstacle !== undefined) return refused('configure-failed', obstacle);
     let outer: OuterSocket;
     try {
       outer = await this.#parts.openOuterSocket(config.listen);
@@ -112,10 +109,25 @@ export class Engine {
       return refused('configure-failed', text);
     }
     log.info(`configured: ${describe(config)}; ${rights}`);
-    const configured = { config, outer, icmpSource: config.icmpSources.find((ip) => ip.family === 4) };
+    const configured = { config, outer };
+    if (!config.offload) this.#offloads.switchedOff();
     this.#configured = configured;
     this.#run(configured);
     return { kind: 'granted' };
+  }
+
+  /** What of a configuration this engine, as it was started, cannot do. */
+  #cannotDo({ tunName, offload, ecn, queues }: EngineConfig): string | undefined {
+    const { tun } = this.#parts;
+    if (tunName !== tun.name) return `the engine was started with ${tun.name}, not ${tunName}: start another`;
+    if (offload && !tun.offload)
+      return `the engine was started without --vnet-hdr, for no offload: start another`;
+    if (!offload && tun.offload) return `the engine was started with --vnet-hdr, for offload: start another`;
+    if (ecn)
+      return 'the dgram engine cannot set ECN on a datagram: configure it without, or start the native one';
+    if (queues !== 1)
+      return `the dgram engine has 1 queue, not ${queues}: configure one, or start the native one`;
+    return undefined;
   }
 
   #changeTable(request: Extract<Request, { kind: 'replace-routes' | 'update-routes' }>): Reply {
@@ -135,30 +147,50 @@ export class Engine {
   }
 
   #stats(): EngineStats {
-    const { source, peers } = this.#table;
+    const { generation, nextHops, peers } = this.#table;
     return {
-      generation: source.generation,
-      routes: source.routes.length,
+      generation,
+      routes: nextHops.size,
       drops: this.#drops,
+      offloads: this.#offloads.status(),
       peers: [...peers.values()].map((peer) => ({
         address: peer.address,
         sentPackets: BigInt(peer.sentPackets),
         sentBytes: BigInt(peer.sentBytes),
         receivedPackets: BigInt(peer.receivedPackets),
         receivedBytes: BigInt(peer.receivedBytes),
+        // The kernel's path MTU is out of reach, and nothing is sent many at a time.
+        pathMtu: 0,
+        noSegment: '',
       })),
     };
   }
 
-  #run(configured: Configured): void {
+  #run({ config, outer }: Configured): void {
     const { tun, log } = this.#parts;
-    configured.outer.start(
-      (packet, sender) => this.#inbound(packet, sender, configured),
+    const common = {
+      config,
+      log,
+      table: () => this.#table,
+      drop: (reason: DropReason, packets: number) => {
+        this.#drops[reason] += BigInt(packets);
+      },
+    };
+    const inbound = new Inbound({ ...common, tun, offloads: this.#offloads });
+    const outbound = new Outbound({
+      ...common,
+      outer,
+      icmpBudget: this.#icmpBudget,
+      answer: (packet) => inbound.answer(packet),
+    });
+    outer.start(
+      (packet, sender) => inbound.handle(packet, sender),
+      () => inbound.flush(),
       (error) =>
         log.once(`outer ${error.message}`, `the UDP socket has a fault, and goes on: ${error.message}`),
     );
     tun.start(
-      (packet) => this.#outbound(packet, configured),
+      (packet, header) => outbound.handle(packet, header),
       (error) => {
         log.info(
           `the device ${tun.name} is gone (${error.message}): the engine ends, to be started with a new one`,
@@ -167,73 +199,6 @@ export class Engine {
         this.#parts.end('tun-fault');
       },
     );
-  }
-
-  #outbound(packet: Uint8Array, { config, outer, icmpSource }: Configured): void {
-    const verdict = decideOutbound(packet, this.#table, config);
-    if (verdict.kind === 'drop') {
-      this.#drops[verdict.reason]++;
-      if (verdict.reason === 'out-no-route') this.#answerNoRoute(packet, icmpSource);
-      return;
-    }
-    const { peer, port } = verdict.to;
-    outer.send(packet.subarray(0, verdict.length), peer.host, port, (error) => {
-      if (error === null) {
-        peer.sentPackets++;
-        peer.sentBytes += verdict.length;
-      } else {
-        this.#sendFailed(peer, error);
-      }
-    });
-  }
-
-  #sendFailed(peer: Peer, error: Error): void {
-    this.#drops['out-send-error']++;
-    const cause = codeOf(error);
-    const meaning = cause === 'ENOBUFS' ? ', the network takes less than this host sends' : '';
-    this.#parts.log.once(
-      `send ${peer.host} ${cause}`,
-      `cannot send to ${peer.host}: ${cause}${meaning}; counted as out-send-error`,
-    );
-  }
-
-  #answerNoRoute(packet: Uint8Array, source: Ip | undefined): void {
-    // IPv6 has its own ICMP, which this engine does not write yet.
-    if (source === undefined || (packet[0] ?? 0) >> 4 !== 4) return;
-    const answer = netUnreachable(packet, source);
-    if (answer !== undefined && this.#icmpBudget.take()) this.#writeTun(answer);
-  }
-
-  #inbound(packet: Uint8Array, sender: string, { config }: Configured): void {
-    const verdict = decideInbound(packet, this.#table, config, sender);
-    if (verdict.kind === 'drop') {
-      this.#drops[verdict.reason]++;
-      return;
-    }
-    const failure = this.#writeTun(packet.subarray(0, verdict.length));
-    if (failure === undefined) {
-      verdict.from.receivedPackets++;
-      verdict.from.receivedBytes += verdict.length;
-    } else {
-      this.#drops['in-tun-error']++;
-    }
-  }
-
-  /** The error code, if the kernel refused the packet. */
-  #writeTun(packet: Uint8Array): string | undefined {
-    const { tun, log } = this.#parts;
-    try {
-      tun.write(packet);
-      return undefined;
-    } catch (error) {
-      const cause = codeOf(error);
-      const remedy = cause === 'EIO' ? `: is it down? ip link set ${tun.name} up` : '';
-      log.once(
-        `tun ${cause}`,
-        `the device ${tun.name} refuses packets, ${cause}${remedy}; counted as in-tun-error`,
-      );
-      return cause;
-    }
   }
 
   #close(): void {
@@ -247,12 +212,7 @@ function refused(refusal: Extract<Reply, { kind: 'refused' }>['refusal'], text: 
 }
 
 function describe(config: EngineConfig): string {
-  const { tunName, mtu, listen, icmpSources, strictSource } = config;
+  const { tunName, mtu, listen, icmpSources, strictSource, offload } = config;
   const sources = icmpSources.length === 0 ? 'none' : icmpSources.join(', ');
-  return `${tunName} MTU ${mtu} on UDP ${formatEndpoint(listen)}, ICMP from ${sources}, strict source ${strictSource}`;
-}
-
-function codeOf(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' ? code : messageOf(error);
+  return `${tunName} MTU ${mtu} on UDP ${formatEndpoint(listen)}, ICMP from ${sources}, strict source ${strictSource}, offload ${offload}`;
 }

@@ -1,10 +1,12 @@
+import type { Family } from '../../net/ip.ts';
 import { parseIpPacket } from '../../wire/ip-packet.ts';
+import { completeChecksum, isSuperPacket, readSuperPacket, type SuperPacket } from '../../wire/segment.ts';
+import type { VirtioHeader } from '../../wire/virtio-header.ts';
 import type { DropReason } from '../datapath.ts';
 import type { ForwardingTable, NextHop, Peer } from './forwarding-table.ts';
 
 /*
- * What happens to one packet: a function of the packet, the table and the configuration, and of nothing else. `length`
- * is where the packet ends by its own header; bytes beyond it are padding and go no further.
+ * What happens to one packet: a function of the packet, the table and the configuration, and of nothing else.
  */
 
 export interface Drop {
@@ -12,7 +14,8 @@ export interface Drop {
   readonly reason: DropReason;
 }
 
-export type OutboundVerdict = { readonly kind: 'send'; readonly to: NextHop; readonly length: number } | Drop;
+export type OutboundVerdict = { readonly kind: 'send'; readonly to: NextHop } | Drop;
+/** `length` is where the packet ends by its own header; bytes beyond it are padding and go no further. */
 export type InboundVerdict =
   | { readonly kind: 'deliver'; readonly from: Peer; readonly length: number }
   | Drop;
@@ -22,18 +25,45 @@ export interface ForwardingRules {
   readonly strictSource: boolean;
 }
 
+/** What one read of the TUN brought: one packet with its checksum completed, or a super packet. */
+export interface OutboundPacket {
+  readonly kind: 'packet';
+  /** Up to the end that its header tells. */
+  readonly bytes: Uint8Array;
+  readonly family: Family;
+  readonly destinationOffset: number;
+  readonly whole: SuperPacket | undefined;
+  /** Packets that it makes on the wire, and bytes of the largest of them. */
+  readonly count: number;
+  readonly largest: number;
+}
+
+/** @param bytes what came from the TUN; its checksum is completed in place */
+export function readOutbound(bytes: Uint8Array, header: VirtioHeader): OutboundPacket | Drop {
+  const parsed = parseIpPacket(bytes);
+  if (parsed === 'truncated') return drop('out-truncated');
+  if (parsed === 'bad-version') return drop('out-bad-version');
+  const { family, destinationOffset, length } = parsed;
+  const packet = bytes.subarray(0, length);
+  const common = { kind: 'packet', bytes: packet, family, destinationOffset } as const;
+  if (!isSuperPacket(header)) {
+    if (!completeChecksum(packet, header)) return drop('out-truncated');
+    return { ...common, whole: undefined, count: 1, largest: length };
+  }
+  const whole = readSuperPacket(packet, header);
+  if (whole === undefined) return drop('out-truncated');
+  return { ...common, whole, count: whole.count, largest: whole.largest };
+}
+
 /** A packet that the kernel has routed into the TUN. */
 export function decideOutbound(
-  packet: Uint8Array,
+  packet: OutboundPacket,
   table: ForwardingTable,
   { mtu }: ForwardingRules,
 ): OutboundVerdict {
-  const parsed = parseIpPacket(packet);
-  if (parsed === 'truncated') return drop('out-truncated');
-  if (parsed === 'bad-version') return drop('out-bad-version');
-  if (parsed.length > mtu) return drop('out-too-big');
-  const to = table.nextHops.lookup(parsed.family, packet, parsed.destinationOffset);
-  return to === undefined ? drop('out-no-route') : { kind: 'send', to, length: parsed.length };
+  if (packet.largest > mtu) return drop('out-too-big');
+  const to = table.nextHops.lookup(packet.family, packet.bytes, packet.destinationOffset);
+  return to === undefined ? drop('out-no-route') : { kind: 'send', to };
 }
 
 /**

@@ -6,10 +6,25 @@ import { Ip } from '../../net/ip.ts';
 
 /** The UDP socket to the peers. */
 export interface OuterSocket {
-  /** `sender`: the outer source address in the form of Ip.toString. */
-  start(deliver: (packet: Uint8Array, sender: string) => void, fault: (error: Error) => void): void;
-  /** Takes a copy where it has to keep the packet. `done` gets ENOBUFS, at once, when too many wait to be sent. */
-  send(packet: Uint8Array, host: string, port: number, done: (error: Error | null) => void): void;
+  /**
+   * Each datagram comes with an event of its own; `endOfTurn` comes after all that came in one turn of the event loop.
+   * `sender`: the outer source address in the form of Ip.toString. The packet is not used again.
+   */
+  start(
+    deliver: (packet: Uint8Array, sender: string) => void,
+    endOfTurn: () => void,
+    fault: (error: Error) => void,
+  ): void;
+  /**
+   * The packet is the socket's from now on, which may have to keep it. `done` gets the length of what was sent; or
+   * ENOBUFS, at once, when too many wait to be sent.
+   */
+  send(
+    packet: Uint8Array,
+    host: string,
+    port: number,
+    done: (error: Error | null, length: number) => void,
+  ): void;
   close(): void;
 }
 
@@ -55,14 +70,27 @@ export async function openOuterSocket(listen: Endpoint): Promise<OuterSocket> {
 
 function wrap(socket: Socket, v6: boolean): OuterSocket {
   return {
-    start(deliver, fault) {
+    start(deliver, endOfTurn, fault) {
+      const canonical = v6 ? rememberCanonical() : (text: string) => text;
+      let told = true;
+      const tell = () => {
+        told = true;
+        endOfTurn();
+      };
       socket.on('error', fault);
-      socket.on('message', (packet, from) => deliver(packet, v6 ? canonical(from.address) : from.address));
+      socket.on('message', (packet, from) => {
+        deliver(packet, canonical(from.address));
+        // libuv reads up to 32 datagrams, then others' sockets; immediates come after that.
+        if (told) setImmediate(tell);
+        told = false;
+      });
     },
     send(packet, host, port, done) {
-      if (socket.getSendQueueCount() >= QUEUE_MAX) return done(QUEUE_FULL);
-      // The kernel may be out of buffers, and then libuv keeps the bytes for later.
-      socket.send(Buffer.from(packet), port, host, done);
+      const waiting = socket.getSendQueueCount();
+      if (waiting >= QUEUE_MAX) done(QUEUE_FULL, 0);
+      // sendmsg(2) is called at once, before this returns, unless something waits already. What has to wait is copied:
+      // a segment lies in one piece of memory with all of its super packet, and would keep it.
+      else socket.send(waiting === 0 ? packet : Buffer.from(packet), port, host, done);
     },
     close() {
       socket.close();
@@ -70,7 +98,21 @@ function wrap(socket: Socket, v6: boolean): OuterSocket {
   };
 }
 
-/** libuv writes some IPv6 addresses in another form than RFC 5952 (`::ffff:192.0.2.1`), and adds a zone. */
-function canonical(text: string): string {
-  return Ip.tryParse(text)?.toString() ?? text;
+/** Addresses whose canonical form is remembered: there are few peers, and strangers shall not fill the memory. */
+const REMEMBERED_MAX = 1000;
+
+/**
+ * libuv writes some IPv6 addresses in another form than RFC 5952 (`::ffff:192.0.2.1`), and adds a zone. To parse each
+ * sender's address would cost more than to forward its packet.
+ */
+function rememberCanonical(): (text: string) => string {
+  const remembered = new Map<string, string>();
+  return (text) => {
+    const known = remembered.get(text);
+    if (known !== undefined) return known;
+    const canonical = Ip.tryParse(text)?.toString() ?? text;
+    if (remembered.size >= REMEMBERED_MAX) remembered.clear();
+    remembered.set(text, canonical);
+    return canonical;
+  };
 }

@@ -7,4 +7,9 @@
  * and becomes another user. Once it is an unprivileged one it has none of them. Returns 0, or -1 after a report. */
 int privileges_confine(void);
 
+/* The same for the engine in this program, which executes nothing: of the capabilities that it has it keeps CAP_SETUID,
+ * CAP_SETGID, CAP_NET_BIND_SERVICE and CAP_NET_ADMIN until it is configured, and the bounding set is emptied. Returns
+ * 0, or -1 after a report. */
+int privileges_confine_engine(void);
+
 #endif

@@ -1,6 +1,7 @@
 #include "tun-exec.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 struct arguments {
     const char *name;
     const char *listen; /* NULL: no control socket */
+    bool vnet_hdr;
     char **command;
 };
 
@@ -35,6 +37,8 @@ static int parse(int argc, char **argv, struct arguments *parsed)
                 return -1;
             }
             parsed->listen = argv[++index];
+        } else if (strcmp(argument, "--vnet-hdr") == 0) {
+            parsed->vnet_hdr = true;
         } else if (argument[0] == '-') {
             report("there is no option %s: see corduroy-datapath --help", argument);
             return -1;
@@ -53,20 +57,41 @@ static int parse(int argc, char **argv, struct arguments *parsed)
     return 0;
 }
 
-/* The variable never tells of another process's socket. */
-static int set_environment(const char *listen)
+static int set_variable(const char *name, const char *value)
 {
-    int result = listen == NULL ? unsetenv(CONTROL_SOCKET_VARIABLE) : setenv(CONTROL_SOCKET_VARIABLE, listen, 1);
+    int result = value == NULL ? unsetenv(name) : setenv(name, value, 1);
 
     if (result < 0)
-        report("cannot set " CONTROL_SOCKET_VARIABLE ": %s", strerror(errno));
+        report("cannot set %s: %s", name, strerror(errno));
     return result;
+}
+
+/* The variables never tell of another process's socket or device. */
+static int set_environment(const struct arguments *arguments)
+{
+    if (set_variable(CONTROL_SOCKET_VARIABLE, arguments->listen) < 0)
+        return -1;
+    return set_variable(VNET_HDR_VARIABLE, arguments->vnet_hdr ? "1" : NULL);
+}
+
+static int attach(const struct arguments *arguments)
+{
+    int tun = tun_attach(arguments->name, arguments->vnet_hdr ? TUN_VNET_HDR : 0), result;
+
+    if (tun < 0 || !arguments->vnet_hdr)
+        return tun;
+    result = tun_set_offloads(tun, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN);
+    if (result == 0)
+        return tun;
+    report("the device %s has no offloads: %s: leave out --vnet-hdr", arguments->name, strerror(-result));
+    close(tun);
+    return -1;
 }
 
 /* Does not return when all goes well. */
 static int run(int tun, int control, const struct arguments *arguments)
 {
-    if (set_environment(arguments->listen) < 0 || descriptors_arrange(tun, control) < 0 || privileges_confine() < 0)
+    if (set_environment(arguments) < 0 || descriptors_arrange(tun, control) < 0 || privileges_confine() < 0)
         return EXIT_FAULT;
     execvp(arguments->command[0], arguments->command);
     report("cannot execute %s: %s", arguments->command[0], strerror(errno));
@@ -81,7 +106,7 @@ int tun_exec(int argc, char **argv)
     if (parse(argc, argv, &arguments) < 0)
         return EXIT_USAGE;
     /* The device first: when it is not there, nothing of another engine has been touched. */
-    tun = tun_attach(arguments.name);
+    tun = attach(&arguments);
     if (tun < 0)
         return EXIT_FAULT;
     if (arguments.listen != NULL) {

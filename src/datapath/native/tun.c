@@ -7,11 +7,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <linux/if_tun.h>
-
 #include "report.h"
 
 static const char TUN_CONTROL[] = "/dev/net/tun";
+/* sizeof(struct virtio_net_hdr) */
+enum { VNET_HEADER = 10 };
 
 /* The kernel takes a "%d" in a name for a pattern, and makes a device of it. */
 static int is_device_name(const char *name)
@@ -28,7 +28,7 @@ static void report_no_device(const char *name)
            name, name);
 }
 
-static void report_attach_failure(const char *name, int error)
+static void report_attach_failure(const char *name, unsigned flags, int error)
 {
     switch (error) {
     case EBUSY:
@@ -38,27 +38,33 @@ static void report_attach_failure(const char *name, int error)
         report("the device %s may not be attached to by this user: run as root, or with CAP_NET_ADMIN", name);
         break;
     case EINVAL:
-        report("the device %s is not a plain TUN device (it may be TAP, multi-queue, or another kind): "
-               "remove it, then: ip tuntap add dev %s mode tun",
-               name, name);
+        report("the device %s is not a plain TUN device (it may be TAP, or another kind%s): "
+               "remove it, then: ip tuntap add dev %s mode tun%s",
+               name, (flags & TUN_MULTI_QUEUE) != 0 ? ", or have one queue" : "", name,
+               (flags & TUN_MULTI_QUEUE) != 0 ? " multi_queue" : "");
         break;
     default:
         report("cannot attach to the device %s: %s", name, strerror(error));
     }
 }
 
-static int attach(int fd, const char *name)
+/* Returns 0, or a negative errno. */
+static int set_interface(int fd, const char *name, unsigned flags)
 {
     struct ifreq request;
 
     memset(&request, 0, sizeof request);
     memcpy(request.ifr_name, name, strlen(name) + 1); /* is_device_name has checked that it fits */
-    request.ifr_flags = IFF_TUN | IFF_NO_PI;
-    if (ioctl(fd, TUNSETIFF, &request) < 0) {
-        report_attach_failure(name, errno);
-        return -1;
-    }
-    /* A device deleted since the look at its index was made anew by TUNSETIFF, and goes with the descriptor. */
+    request.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | ((flags & TUN_VNET_HDR) != 0 ? IFF_VNET_HDR : 0) |
+                                ((flags & TUN_MULTI_QUEUE) != 0 ? IFF_MULTI_QUEUE : 0));
+    return ioctl(fd, TUNSETIFF, &request) < 0 ? -errno : 0;
+}
+
+/* A device deleted since the look at its index was made anew by TUNSETIFF, and goes with the descriptor. */
+static int check_persistent(int fd, const char *name)
+{
+    struct ifreq request;
+
     memset(&request, 0, sizeof request);
     if (ioctl(fd, TUNGETIFF, &request) < 0) {
         report("cannot read the flags of the device %s: %s", name, strerror(errno));
@@ -71,7 +77,41 @@ static int attach(int fd, const char *name)
     return 0;
 }
 
-int tun_attach(const char *name)
+/* The device keeps what the engine before has set: it must not hand out packets that this one cannot take. */
+static int set_form(int fd, const char *name, unsigned flags)
+{
+    int header = VNET_HEADER, little_endian = 1;
+
+    if (tun_set_offloads(fd, 0) < 0 ||
+        ((flags & TUN_VNET_HDR) != 0 &&
+         (ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 || ioctl(fd, TUNSETVNETLE, &little_endian) < 0))) {
+        report("cannot set the form of the packets of the device %s: %s", name, strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
+static int attach(int fd, const char *name, unsigned flags)
+{
+    int result = set_interface(fd, name, flags);
+
+    if (result == -EINVAL && (flags & TUN_MULTI_QUEUE) == 0)
+        result = set_interface(fd, name, flags | TUN_MULTI_QUEUE);
+    if (result < 0) {
+        report_attach_failure(name, flags, -result);
+        return -1;
+    }
+    if (check_persistent(fd, name) < 0)
+        return -1;
+    return set_form(fd, name, flags);
+}
+
+int tun_set_offloads(int fd, unsigned offloads)
+{
+    return ioctl(fd, TUNSETOFFLOAD, (unsigned long)offloads) < 0 ? -errno : 0;
+}
+
+int tun_attach(const char *name, unsigned flags)
 {
     int fd;
 
@@ -88,7 +128,7 @@ int tun_attach(const char *name)
         report("cannot open %s: %s: load the module (modprobe tun), run as root", TUN_CONTROL, strerror(errno));
         return -1;
     }
-    if (attach(fd, name) < 0) {
+    if (attach(fd, name, flags) < 0) {
         close(fd);
         return -1;
     }

@@ -1,5 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import type { EngineConfig } from '../../../src/datapath/datapath.ts';
+import { messageOf } from '../../../src/errors.ts';
 import { Ip } from '../../../src/net/ip.ts';
 import { CONFIG, type EngineLab, MTU, PORT, TABLE } from './engine-lab.ts';
 
@@ -23,6 +25,40 @@ export function describeConfiguration(lab: () => EngineLab): void {
       code: 'datapath',
       message: expect.stringMatching(/refused configure: .*MTU 1400.*MTU 1399.*shut it down/),
     });
+  });
+
+  test.each<[string, Partial<EngineConfig>]>([
+    ['strictSource', { strictSource: false }],
+    ['offload', { offload: false }],
+    ['ecn', { ecn: true }],
+  ])('another %s is another configuration, and refused', async (_what, change) => {
+    const datapath = await lab().connect();
+    await datapath.configure(CONFIG);
+    await expect(datapath.configure({ ...CONFIG, ...change })).rejects.toThrow(
+      /refused configure: .*shut it down/,
+    );
+    expect((await lab().connect()).hello.config).toEqual(CONFIG);
+  });
+
+  test('refuses more queues than it was started with, and stays usable', async () => {
+    const datapath = await lab().connect();
+    await expect(datapath.configure({ ...CONFIG, queues: 2 })).rejects.toThrow(/refused configure: .*queue/);
+    await datapath.configure(CONFIG);
+  });
+
+  test('says of each offload it knows of, once, whether it is on, and why not', async () => {
+    const { offloads } = await (await lab().connectConfigured()).stats();
+    expect(new Set(offloads.map(({ offload }) => offload)).size).toBe(offloads.length);
+    for (const { state, reason } of offloads) expect(reason === '').toBe(state === 'on');
+  });
+
+  test('without offload none is on; one that was started for it says so', async () => {
+    const datapath = await lab().connect();
+    const configured = datapath.configure({ ...CONFIG, offload: false });
+    const refusal = await configured.then(() => undefined, messageOf);
+    if (refusal !== undefined) return expect(refusal).toMatch(/--vnet-hdr, for offload: start another/);
+    const { offloads } = await datapath.stats();
+    return expect(offloads.filter(({ state }) => state !== 'off')).toEqual([]);
   });
 
   test('refuses another device than it was started with, and stays usable', async () => {

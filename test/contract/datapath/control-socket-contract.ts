@@ -84,11 +84,20 @@ export function describeControlSocket(lab: () => EngineLab): void {
     expect(answer).toMatchObject({ type: ERROR_TYPE, id: 5, version: PROTOCOL_VERSION });
     expect(decodeError(answer.payload)).toEqual({
       refusal: 'version-mismatch',
-      text: expect.stringMatching(/version 9.*version 1/),
+      text: expect.stringMatching(/version 9.*version 2/),
     });
     raw.socket.write(encodeFrame(REQUEST_TYPES.hello, 6, NOTHING));
     expect(await raw.next()).toMatchObject({ type: REQUEST_TYPES.hello | RESPONSE_BIT, id: 6 });
     raw.socket.destroy();
+  });
+
+  test('SHUTDOWN is granted in any version: a program of another version can end the engine', async () => {
+    await lab().connect();
+    const raw = new RawControl(lab().socketPath);
+    raw.socket.write(encodeFrame(REQUEST_TYPES.shutdown, 5, NOTHING, 9));
+    expect(await raw.next()).toMatchObject({ type: REQUEST_TYPES.shutdown | RESPONSE_BIT, id: 5 });
+    await raw.closed;
+    expect(await lab().ended()).toEqual({ code: null, signal: 'SIGTERM' });
   });
 
   test('a request of no known type: an ERROR, and the connection stays', async () => {

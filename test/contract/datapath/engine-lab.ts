@@ -52,6 +52,9 @@ export const CONFIG: EngineConfig = {
   listen: { address: Ip.parse(HOST.outer), port: PORT },
   icmpSources: [Ip.parse(HOST.tun)],
   strictSource: true,
+  offload: true,
+  ecn: false,
+  queues: 1,
 };
 
 export const TABLE: RouteTable = {

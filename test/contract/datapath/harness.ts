@@ -24,11 +24,18 @@ export const dgramHarness: EngineHarness = {
     tunName,
     '--listen',
     socketPath,
+    '--vnet-hdr',
     '--',
     process.execPath,
     DGRAM_PROGRAM,
   ],
   probe: () => firstObstacle(canUseNamespaces(), isBuilt(DATAPATH_PROGRAM), isBuilt(DGRAM_PROGRAM)),
+};
+
+export const nativeHarness: EngineHarness = {
+  engine: 'native',
+  command: (tunName, socketPath) => [DATAPATH_PROGRAM, 'run', tunName, '--listen', socketPath],
+  probe: () => firstObstacle(canUseNamespaces(), isBuilt(DATAPATH_PROGRAM)),
 };
 
 export function firstObstacle(...probes: readonly Probe[]): Probe {

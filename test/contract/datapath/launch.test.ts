@@ -40,6 +40,8 @@ describe('launchEngine', () => {
     const options: LaunchOptions = {
       engine: 'dgram',
       tunName: TUN,
+      queues: 1,
+      offload: false,
       socketPath: join(folder, 'datapath.sock'),
       logFile: join(folder, 'datapath.log'),
       programs: { datapath: DATAPATH_PROGRAM, node: process.execPath, dgram: DGRAM_PROGRAM },
@@ -68,6 +70,17 @@ describe('launchEngine', () => {
     expect(Number(session)).toBe(pid);
     expect(readFileSync(`/proc/${pid}/environ`, 'utf8')).not.toContain('secret');
     expect(readFileSync(join(folder, 'datapath.log'), 'utf8')).toMatch(/idle: .*device cdyt0/);
+    await datapath.shutdown();
+  });
+
+  test.each([1, 2])('the native engine with queues: %i', async (queues) => {
+    const tunName = 'multi0';
+    const kind = queues > 1 ? ['multi_queue'] : [];
+    await namespace.run('ip', 'tuntap', 'add', 'dev', tunName, 'mode', 'tun', ...kind);
+    const { pid = 0 } = await launch({ engine: 'native', tunName, queues });
+    const datapath = await connectDatapath(join(folder, 'datapath.sock'));
+    expect(datapath.hello).toMatchObject({ engine: 'native', pid, config: undefined });
+    expect(readFileSync(`/proc/${pid}/environ`, 'utf8')).not.toContain('secret');
     await datapath.shutdown();
   });
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { DatapathWishes } from '../../../src/backend/backend.ts';
 import { checkBackend } from '../../../src/backend/registry.ts';
 import { formatProblem, parseNetworkConfig } from '../../../src/config/network-config.ts';
 import { formatInterfaceAddress, formatRoute } from '../../../src/host/state.ts';
@@ -23,8 +24,9 @@ function check(backend: object, over: object = {}) {
   return checkBackend(network);
 }
 
-function open(backend: object = {}) {
-  const created = check(backend).value?.({ iface: IFACE, tun: 'corduroy0' });
+function open(backend: object = {}, datapath: Partial<DatapathWishes> = {}) {
+  const wishes = { engine: undefined, offload: true, queues: 1, ...datapath };
+  const created = check(backend).value?.({ iface: IFACE, tun: 'corduroy0', datapath: wishes });
   if (created === undefined) throw new Error('the backend of this test is not valid');
   return created;
 }
@@ -40,6 +42,10 @@ describe('what a network config asks of its backend', () => {
     [{ Port: 0 }, {}, ['Backend.Port is 0: has to be a whole number from 1 to 65535']],
     [{ Port: 65_536 }, {}, ['Backend.Port is 65536: has to be a whole number from 1 to 65535']],
     [{ Port: '8285' }, {}, ['Backend.Port is "8285": has to be a whole number from 1 to 65535']],
+    [{ Engine: 'c' }, {}, ['Backend.Engine is "c": has to be one of native, dgram']],
+    [{ Engine: 1 }, {}, ['Backend.Engine is 1: has to be a string']],
+    [{ ECN: 'yes' }, {}, ['Backend.ECN is "yes": has to be true or false']],
+    [{ Engine: 'dgram', ECN: true }, {}, ['Backend.ECN is true: has to be false with the dgram engine']],
     [{ StrictSource: 1 }, {}, ['Backend.StrictSource is 1: has to be true or false']],
     [
       { Port: -1, StrictSource: 'no' },
@@ -101,6 +107,9 @@ describe('the udp backend', () => {
       listen: { address: IFACE.address, port: 8285 },
       icmpSources: [Ip.parse('10.5.1.0')],
       strictSource: true,
+      offload: true,
+      ecn: false,
+      queues: 1,
     });
   });
 
@@ -108,5 +117,30 @@ describe('the udp backend', () => {
     const { datapath } = open({ port: 9000, strictsource: false }).desired(input);
     expect(datapath?.config).toMatchObject({ listen: { port: 9000 }, strictSource: false });
     expect(datapath?.routes.map(({ peer }) => peer.port)).toEqual([9000, 9000]);
+  });
+
+  test.each<[string, object, Partial<DatapathWishes>, string, object]>([
+    ['native, unless something else is said', {}, {}, 'native', { offload: true, ecn: false, queues: 1 }],
+    ['the network config says', { Engine: 'DGRAM' }, {}, 'dgram', {}],
+    ["the host's flag wins", { Engine: 'dgram' }, { engine: 'native' }, 'native', {}],
+    [
+      'offload, ECN and queues',
+      { ECN: true },
+      { offload: false, queues: 4 },
+      'native',
+      { offload: false, ecn: true, queues: 4 },
+    ],
+    [
+      'dgram has one queue and no ECN',
+      { ECN: true },
+      { engine: 'dgram', queues: 4 },
+      'dgram',
+      { ecn: false, queues: 1 },
+    ],
+  ])('the engine: %s', (_what, backend, flags, engine, config) => {
+    const { host, datapath } = open(backend, flags).desired(input);
+    expect(datapath?.engine).toBe(engine);
+    expect(datapath?.config).toMatchObject(config);
+    expect(host.links[0]?.queues).toBe(datapath?.config.queues);
   });
 });

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { expect, test } from 'vitest';
 import { configCommand } from '../../../src/cli/config.ts';
+import { datapathCommand } from '../../../src/cli/datapath.ts';
 import { dockerOptsCommand } from '../../../src/cli/docker-opts.ts';
 import { downCommand } from '../../../src/cli/down.ts';
 import { labCommand } from '../../../src/cli/lab.ts';
@@ -10,6 +11,7 @@ import { waitCommand } from '../../../src/cli/wait.ts';
 
 const all = [
   configCommand(),
+  datapathCommand(),
   dockerOptsCommand(),
   downCommand(),
   labCommand(),

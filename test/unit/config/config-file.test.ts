@@ -68,6 +68,7 @@ describe('the configuration file', () => {
       'iface-can-reach': '10.0.0.1',
       'public-ip': '10.0.0.1',
       'public-ipv6': 'fd00::1',
+      'datapath-engine': 'dgram',
       'healthz-ip': '::1',
       'log-level': 'debug',
       'log-format': 'json',

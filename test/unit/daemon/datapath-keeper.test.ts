@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { DatapathState } from '../../../src/backend/backend.ts';
 import { DatapathKeeper, difference } from '../../../src/daemon/datapath-keeper.ts';
-import type { Route } from '../../../src/datapath/datapath.ts';
+import type { EngineConfig, Route } from '../../../src/datapath/datapath.ts';
 import { CorduroyError } from '../../../src/errors.ts';
 import { Ip } from '../../../src/net/ip.ts';
 import { Prefix } from '../../../src/net/prefix.ts';
@@ -17,15 +17,25 @@ const A = '10.5.2.0/24 192.0.2.2';
 const B = '10.5.3.0/24 192.0.2.3';
 const B_MOVED = '10.5.3.0/24 192.0.2.33';
 
-function state(routes: readonly string[], over: { mtu?: number; local?: string } = {}): DatapathState {
-  const { mtu = 1472, local = '10.5.1.0/24' } = over;
+interface StateChanges {
+  readonly mtu?: number;
+  readonly local?: string;
+  readonly queues?: number;
+}
+
+function state(routes: readonly string[], over: StateChanges = {}): DatapathState {
+  const { mtu = 1472, local = '10.5.1.0/24', queues = 1 } = over;
   return {
+    engine: 'native',
     config: {
       tunName: 'corduroy0',
       mtu,
       listen: { address: Ip.parse('10.0.0.5'), port: 8285 },
       icmpSources: [Ip.parse('10.5.1.0')],
       strictSource: true,
+      offload: true,
+      ecn: false,
+      queues,
     },
     local: [Prefix.parse(local)],
     routes: routes.map(routeOf),
@@ -40,6 +50,9 @@ function host(running?: FakeEngine) {
   const machine = {
     engine: running,
     launches: 0,
+    launched: '',
+    /** The first call of this name to an engine that is launched is refused. */
+    refuses: undefined as string | undefined,
     gone: 0,
     keeper: undefined as unknown as DatapathKeeper,
     log,
@@ -50,9 +63,13 @@ function host(running?: FakeEngine) {
         throw new CorduroyError('datapath', 'no data plane answers', { retryable: true });
       return machine.engine.connect();
     },
-    launch: async () => {
+    launch: async ({ engine, config }) => {
       machine.engine = new FakeEngine(100 + ++machine.launches);
+      machine.engine.kind = engine;
+      machine.engine.refuses = machine.refuses;
+      machine.launched = `${engine} for ${config.tunName}, queues: ${config.queues}`;
     },
+    build: '1.0.0',
     onGone: () => machine.gone++,
     now: () => now,
     log,
@@ -96,12 +113,21 @@ describe('DatapathKeeper', () => {
     expect(machine.log.lines).toEqual([expect.stringMatching(/^info: adopted .*pid 101/)]);
   });
 
-  test('one runs idle: configured', async () => {
-    const machine = host(new FakeEngine(7));
+  test('one runs idle that this daemon did not start, perhaps with other flags: replaced', async () => {
+    const idle = new FakeEngine(7);
+    const machine = host(idle);
+    await machine.keeper.ensure(state([A]));
+    expect([idle.alive, machine.launches, machine.engine?.routes]).toEqual([false, 1, shown([A])]);
+  });
+
+  test('one that was started could not be configured: configured later, and not started again', async () => {
+    const machine = host();
+    machine.refuses = 'configure';
+    await expect(machine.keeper.ensure(state([A]))).rejects.toThrow(/configure was refused/);
     await machine.keeper.ensure(state([A]));
     expect([machine.launches, machine.engine?.calls, machine.engine?.connections]).toEqual([
-      0,
-      ['configure', 'replace 1'],
+      1,
+      ['configure', 'configure', 'replace 1'],
       1,
     ]);
   });
@@ -113,6 +139,75 @@ describe('DatapathKeeper', () => {
     await machine.keeper.ensure(state([A]));
     expect([old.alive, machine.launches, machine.gone]).toEqual([false, 1, 0]);
     expect(machine.engine?.config?.mtu).toBe(1472);
+  });
+
+  test.each([true, false])(
+    'one of another kind runs (configured: %s): said, ended, and one of the right kind started',
+    async (configured) => {
+      const old = new FakeEngine(7);
+      old.kind = 'dgram';
+      if (configured) old.config = state([]).config;
+      const machine = host(old);
+      await machine.keeper.ensure(state([A], { queues: 4 }));
+      expect([old.alive, machine.launched]).toEqual([false, 'native for corduroy0, queues: 4']);
+      expect(machine.log.lines[0]).toMatch(/pid 7\) is dgram, and native is wanted: replacing it$/);
+    },
+  );
+
+  test('one that is started and is not what was asked for: an error, and no other in its place at every look', async () => {
+    let launches = 0;
+    const engine = new FakeEngine(7);
+    engine.kind = 'dgram';
+    const keeper = new DatapathKeeper({
+      connect: async () => {
+        if (launches === 0) throw new CorduroyError('datapath', 'nobody there', { retryable: true });
+        return engine.connect();
+      },
+      launch: async () => launches++,
+      build: '1.0.0',
+      onGone: () => undefined,
+      log: new RecordedLog(),
+      now: () => now,
+    });
+    await expect(keeper.ensure(state([A]))).rejects.toThrow(/dgram 1\.0\.0\) that was started for native/);
+    expect([launches, engine.connections, keeper.engine]).toEqual([1, 0, undefined]);
+  });
+
+  test('one of another build runs: adopted, with a word about how to replace it', async () => {
+    const old = new FakeEngine(7);
+    old.build = '0.1.0';
+    old.config = state([]).config;
+    const machine = host(old);
+    await machine.keeper.ensure(state([A]));
+    expect([old.alive, machine.launches]).toEqual([true, 0]);
+    expect(machine.log.lines).toEqual([
+      expect.stringMatching(
+        /adopted .* version 0\.1\.0, and 1\.0\.0 is installed: corduroy datapath restart/,
+      ),
+    ]);
+  });
+
+  test('one ends while it is asked to, for its device was taken away: another is started at once', async () => {
+    const old = new FakeEngine(7);
+    old.config = state([], { mtu: 1400 }).config;
+    old.refuses = 'shutdown';
+    const machine = host(old);
+    const ensured = machine.keeper.ensure(state([A]));
+    old.end();
+    await ensured;
+    expect(machine.launches).toBe(1);
+  });
+
+  test.each<[string, Partial<EngineConfig>]>([
+    ['strictSource', { strictSource: false }],
+    ['offload', { offload: false }],
+    ['ecn', { ecn: true }],
+    ['queues', { queues: 2 }],
+  ])('another %s is another configuration', async (_what, change) => {
+    const { machine, engine } = await started();
+    const wanted = state([A]);
+    await machine.keeper.ensure({ ...wanted, config: { ...wanted.config, ...change } });
+    expect([engine.alive, machine.engine?.config]).toEqual([false, expect.objectContaining(change)]);
   });
 
   test('the configuration changes: the same, and its end is no accident', async () => {
@@ -178,6 +273,7 @@ describe('DatapathKeeper', () => {
         throw new CorduroyError('datapath', 'the data plane speaks version 2');
       },
       launch: async () => launches++,
+      build: '1.0.0',
       onGone: () => undefined,
       log: new RecordedLog(),
       now: () => now,
@@ -194,6 +290,7 @@ describe('DatapathKeeper', () => {
         throw new CorduroyError('datapath', 'no data plane answers', { retryable: true });
       },
       launch: async () => times.push(now),
+      build: '1.0.0',
       onGone: () => undefined,
       log: new RecordedLog(),
       now: () => now,
@@ -216,9 +313,13 @@ describe('DatapathKeeper', () => {
   test.each(['configure', 'shutdown'])(
     '%s is refused again and again: no connection is left open',
     async (call) => {
-      const engine = new FakeEngine(7);
-      if (call === 'shutdown') engine.config = state([], { mtu: 1400 }).config;
-      const { keeper } = host(engine);
+      const machine = host();
+      const { keeper } = machine;
+      await keeper.ensure(state([A]));
+      const { engine } = machine;
+      if (engine === undefined) throw new Error('no engine was started');
+      engine.config = call === 'shutdown' ? state([], { mtu: 1400 }).config : undefined;
+      keeper.release();
       for (let round = 0; round < 3; round++) {
         engine.refuses = call;
         await expect(keeper.ensure(state([A]))).rejects.toMatchObject({ code: 'datapath' });
@@ -242,12 +343,17 @@ describe('DatapathKeeper', () => {
         if (fails) throw new CorduroyError('datapath', 'no such program');
         engines.push(new FakeEngine(1));
       },
+      build: '1.0.0',
       onGone: () => undefined,
       now: () => now,
       log: new RecordedLog(),
     });
     await expect(keeper.ensure(state([A]))).rejects.toThrow('no such program');
+    await expect(keeper.ensure(state([A]))).rejects.toThrow('no such program');
+    // Paced now, and still with the reason.
+    await expect(keeper.ensure(state([A]))).rejects.toThrow(/2 times: no such program/);
     fails = false;
+    now += 1000;
     await keeper.ensure(state([A]));
     expect(engines.map(({ routes }) => routes)).toEqual([shown([A])]);
   });

@@ -12,6 +12,8 @@ import { formatEndpoint } from '../../../src/net/endpoint.ts';
 /** A data plane process that moves no packets: it keeps a table by the rules of datapath.ts, and may be ended. */
 export class FakeEngine {
   config: EngineConfig | undefined;
+  kind = 'native';
+  build = '1.0.0';
   generation = 0n;
   readonly table = new Map<string, Route>();
   local = '';
@@ -51,7 +53,7 @@ export class FakeEngine {
       closeHere = resolve;
     });
     return {
-      hello: { engine: 'fake', build: '0', pid: this.pid, config: this.config },
+      hello: { engine: this.kind, build: this.build, pid: this.pid, config: this.config },
       configure: async (config) => this.#configure(config),
       replaceRoutes: async (table) => this.#replace(table),
       updateRoutes: async (delta) => this.#update(delta),
@@ -91,7 +93,13 @@ export class FakeEngine {
 
   #stats(): EngineStats {
     this.#enter('stats', '');
-    return { generation: this.generation, routes: this.table.size, drops: {} as never, peers: [] };
+    return {
+      generation: this.generation,
+      routes: this.table.size,
+      drops: {} as never,
+      offloads: [],
+      peers: [],
+    };
   }
 
   #enter(name: string, call = name): void {

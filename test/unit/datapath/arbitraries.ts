@@ -4,6 +4,9 @@ import {
   type DropReason,
   type EngineConfig,
   type EngineStats,
+  OFFLOADS,
+  type Offload,
+  type OffloadStatus,
   type RouteDelta,
   type RouteTable,
 } from '../../../src/datapath/datapath.ts';
@@ -30,6 +33,9 @@ export const config: fc.Arbitrary<EngineConfig> = fc.record({
   listen: endpoint,
   icmpSources: fc.array(ip, { maxLength: 3 }),
   strictSource: fc.boolean(),
+  offload: fc.boolean(),
+  ecn: fc.boolean(),
+  queues: fc.integer({ min: 1, max: 16 }),
 });
 export const table: fc.Arbitrary<RouteTable> = fc.record({
   generation: u64,
@@ -48,11 +54,27 @@ const drops = fc.record(
     typeof u64
   >,
 );
+const offloads: fc.Arbitrary<OffloadStatus[]> = fc.array(
+  fc.record({
+    offload: fc.constantFrom(...(Object.keys(OFFLOADS) as Offload[])),
+    state: fc.constantFrom<OffloadStatus['state']>('off', 'on', 'lost'),
+    reason: fc.string({ unit: 'grapheme' }),
+  }),
+);
 export const stats: fc.Arbitrary<EngineStats> = fc.record({
   generation: u64,
   routes: fc.nat(),
   drops,
+  offloads,
   peers: fc.array(
-    fc.record({ address: ip, sentPackets: u64, sentBytes: u64, receivedPackets: u64, receivedBytes: u64 }),
+    fc.record({
+      address: ip,
+      sentPackets: u64,
+      sentBytes: u64,
+      receivedPackets: u64,
+      receivedBytes: u64,
+      pathMtu: fc.nat(65_507),
+      noSegment: fc.string(),
+    }),
   ),
 });

@@ -4,13 +4,14 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { connectDatapath } from '../../../src/datapath/client.ts';
+import { connectDatapath, shutdownDatapath } from '../../../src/datapath/client.ts';
 import { encodeError, encodeHello } from '../../../src/datapath/messages.ts';
 import {
   ERROR_TYPE,
   encodeFrame,
   type Frame,
   FrameReader,
+  PROTOCOL_VERSION,
   REQUEST_TYPES,
   RESPONSE_BIT,
 } from '../../../src/datapath/protocol.ts';
@@ -144,14 +145,19 @@ describe('connectDatapath', () => {
   test.each<[string, (frame: Frame) => Uint8Array, RegExp]>([
     [
       'another version',
-      ({ type, id }) => encodeFrame(type | RESPONSE_BIT, id, HELLO, 2),
-      /version 2 .* speaks 1: install the same/,
+      ({ type, id }) => encodeFrame(type | RESPONSE_BIT, id, HELLO, 9),
+      /version 9 .* this program version 2: .* corduroy datapath restart/,
+    ],
+    [
+      'a refusal for its version',
+      ({ id }) => encodeFrame(ERROR_TYPE, id, encodeError('version-mismatch', 'no'), 1),
+      /version 1 .* this program version 2: it goes on forwarding .* corduroy datapath restart/,
     ],
     ['another answer', ({ id }) => encodeFrame(0x99, id, HELLO), /answered hello with a frame of type 153/],
     [
       'an answer that ends too early',
       ({ type, id }) => encodeFrame(type | RESPONSE_BIT, id, HELLO.subarray(1)),
-      /something else than version 1/,
+      /something else than version 2/,
     ],
     ['no frame at all', () => Buffer.from('HTTP/1.1 400 Bad Request\r\n'), /is it a data plane\?/],
     ['an ERROR that is none', ({ id }) => encodeFrame(0xff, id, Uint8Array.of(1)), /is it a data plane\?/],
@@ -161,6 +167,46 @@ describe('connectDatapath', () => {
       code: 'datapath',
       retryable: false,
       message: expect.stringMatching(says),
+    });
+  });
+
+  describe('shutdownDatapath', () => {
+    const NOTHING = new Uint8Array(0);
+    const versionError = encodeError('version-mismatch', 'another version');
+
+    test.each([
+      ['of this version', PROTOCOL_VERSION, false],
+      ['of a newer version, which grants it in any', 9, false],
+      ['of version 1, which grants it in its own alone', 1, true],
+    ])('ends an engine %s, without a greeting', async (_what, version, particular) => {
+      const seen: number[] = [];
+      await engine((socket, frame) => {
+        seen.push(frame.type);
+        if (frame.type !== REQUEST_TYPES.shutdown || (particular && frame.version !== version)) {
+          socket.write(encodeFrame(ERROR_TYPE, frame.id, versionError, version));
+        } else {
+          socket.end(encodeFrame(frame.type | RESPONSE_BIT, frame.id, NOTHING, version));
+        }
+      });
+      await shutdownDatapath(path);
+      expect(new Set(seen)).toEqual(new Set([REQUEST_TYPES.shutdown]));
+    });
+
+    test('an engine that refuses, and one that stays', async () => {
+      let agree = false;
+      await engine((socket, { type, id }) => {
+        const refusal = encodeError('internal', 'not today');
+        socket.write(
+          agree ? encodeFrame(type | RESPONSE_BIT, id, NOTHING) : encodeFrame(ERROR_TYPE, id, refusal),
+        );
+      });
+      await expect(shutdownDatapath(path)).rejects.toThrow(/refused shutdown: not today/);
+      agree = true;
+      await expect(shutdownDatapath(path, { timeoutMs: 50 })).rejects.toThrow(/still there: end its process/);
+    });
+
+    test('nobody there: retryable', async () => {
+      await expect(shutdownDatapath(path)).rejects.toMatchObject({ code: 'datapath', retryable: true });
     });
   });
 

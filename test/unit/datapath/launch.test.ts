@@ -1,21 +1,36 @@
 import { expect, test } from 'vitest';
-import { engineCommand } from '../../../src/datapath/launch.ts';
+import { engineCommand, type LaunchOptions } from '../../../src/datapath/launch.ts';
 
-test('engineCommand: absolute paths, since the engine runs in /', () => {
-  const command = engineCommand({
-    engine: 'dgram',
-    tunName: 'corduroy0',
-    socketPath: '/run/corduroy/datapath.sock',
-    logFile: '/var/log/corduroy-datapath.log',
-    programs: {
-      datapath: 'dist/corduroy-datapath',
-      node: '/usr/bin/node',
-      dgram: 'dist/corduroy-datapath-dgram.js',
-    },
-  });
-  const here = process.cwd();
-  expect(command.join(' ')).toBe(
-    `${here}/dist/corduroy-datapath tun-exec corduroy0 --listen /run/corduroy/datapath.sock ` +
-      `-- /usr/bin/node ${here}/dist/corduroy-datapath-dgram.js`,
+const OPTIONS: LaunchOptions = {
+  engine: 'native',
+  tunName: 'corduroy0',
+  queues: 1,
+  offload: true,
+  socketPath: '/run/corduroy/datapath.sock',
+  logFile: '/var/log/corduroy-datapath.log',
+  programs: {
+    datapath: 'dist/corduroy-datapath',
+    node: '/usr/bin/node',
+    dgram: 'dist/corduroy-datapath-dgram.js',
+  },
+};
+const NATIVE = 'run corduroy0 --listen /run/corduroy/datapath.sock';
+const TUN_EXEC = 'tun-exec corduroy0 --listen /run/corduroy/datapath.sock';
+
+/** Absolute paths, since the engine runs in /. */
+test.each<[Partial<LaunchOptions>, string]>([
+  [{}, `HERE/dist/corduroy-datapath ${NATIVE}`],
+  [{ queues: 4, offload: false }, `HERE/dist/corduroy-datapath ${NATIVE} --queues 4`],
+  [
+    { engine: 'dgram' },
+    `HERE/dist/corduroy-datapath ${TUN_EXEC} --vnet-hdr -- /usr/bin/node HERE/dist/corduroy-datapath-dgram.js`,
+  ],
+  [
+    { engine: 'dgram', offload: false },
+    `HERE/dist/corduroy-datapath ${TUN_EXEC} -- /usr/bin/node HERE/dist/corduroy-datapath-dgram.js`,
+  ],
+])('engineCommand of %o', (changes, expected) => {
+  expect(engineCommand({ ...OPTIONS, ...changes }).join(' ')).toBe(
+    expected.replaceAll('HERE', process.cwd()),
   );
 });

@@ -30,6 +30,9 @@ const CONFIG = {
   listen: { address: Ip.parse('192.0.2.1'), port: 8285 },
   icmpSources: [Ip.parse('10.5.1.0'), Ip.parse('fd00::1')],
   strictSource: true,
+  offload: true,
+  ecn: false,
+  queues: 4,
 };
 
 describe('requests', () => {
@@ -50,7 +53,8 @@ describe('requests', () => {
         '02' +
         '040a050100' +
         '06fd000000000000000000000000000001' + // ICMP sources
-        '01', // strictSource
+        '03' + // strictSource, offload
+        '04', // queues
     );
   });
 
@@ -100,6 +104,8 @@ describe('requests', () => {
   test.each([
     ['an MTU below 68', { ...CONFIG, mtu: 67 }],
     ['an MTU above 65507', { ...CONFIG, mtu: 65_508 }],
+    ['no queue', { ...CONFIG, queues: 0 }],
+    ['17 queues', { ...CONFIG, queues: 17 }],
     ['no device name', { ...CONFIG, tunName: '' }],
     ['a device name that is too long', { ...CONFIG, tunName: 'a234567890123456' }],
   ])('%s is malformed to the reader', (_what, config) => {
@@ -118,7 +124,7 @@ describe('requests', () => {
     expect(() => encodeConfig(config)).toThrow(expect.objectContaining({ code: 'malformed' }));
   });
 
-  test('host bits, an unknown family, and a flag of 2 are malformed', () => {
+  test('host bits, an unknown family, and an unknown flag are malformed', () => {
     const table = (prefix: string) => Buffer.from(`0000000000000001${'00000001'}${prefix}00000000`, 'hex');
     const decode = (prefix: string) => decodeRequest(REQUEST_TYPES['replace-routes'], table(prefix));
     expect(decode('04100a050000')).toMatchObject({ kind: 'replace-routes' });
@@ -126,8 +132,8 @@ describe('requests', () => {
     expect(() => decode('05100a050000')).toThrow(/no address family/);
     expect(() => decode('04210a050000')).toThrow(expect.objectContaining({ code: 'malformed' }));
     const config = Buffer.from(encodeConfig(CONFIG));
-    config[config.length - 1] = 2;
-    expect(() => decodeRequest(REQUEST_TYPES.configure, config)).toThrow(/neither 0 nor 1/);
+    config[config.length - 2] = 8;
+    expect(() => decodeRequest(REQUEST_TYPES.configure, config)).toThrow(/flags that are not known/);
   });
 });
 
@@ -154,12 +160,20 @@ describe('answers', () => {
     );
   });
 
-  test('a drop reason of a newer engine is left out, one that is not sent is zero', () => {
-    const bytes = Buffer.from(
-      `${'0'.repeat(24)}0002${'03e7'}0000000000000005${'0001'}0000000000000009${'00000000'}`,
-      'hex',
-    );
-    expect(decodeStats(bytes).drops).toEqual({ ...noDrops(), 'in-unknown-peer': 9n });
+  test('what a newer engine has more is left out; a drop reason that is not sent is zero', () => {
+    const drops = '0002' + '03e7' + '0000000000000005' + '0001' + '0000000000000009';
+    const offloads = '02' + '63' + '01' + '0000' + '05' + '02' + '0003454f46'; // 99 on, batch lost: "EOF"
+    const bytes = Buffer.from(`${'0'.repeat(24)}${drops}${offloads}00000000`, 'hex');
+    const stats = decodeStats(bytes);
+    expect(stats.drops).toEqual({ ...noDrops(), 'in-unknown-peer': 9n });
+    expect(stats.offloads).toEqual([{ offload: 'batch', state: 'lost', reason: 'EOF' }]);
+  });
+
+  test('a peer has its path MTU and its reason behind the counters', () => {
+    const counters = '0000000000000001'.repeat(4);
+    const peer = `04c0000201${counters}${'00000500'}${'0002'}4549`; // 1280, "EI"
+    const bytes = Buffer.from(`${'0'.repeat(24)}0000${'00'}${'00000001'}${peer}`, 'hex');
+    expect(decodeStats(bytes).peers).toMatchObject([{ sentBytes: 1n, pathMtu: 1280, noSegment: 'EI' }]);
   });
 
   test('ERROR comes back the same; an unknown code is undefined; a long text is cut', () => {

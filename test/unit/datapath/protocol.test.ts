@@ -24,8 +24,8 @@ function chunksOf(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
 describe('frames', () => {
   test('a frame has the bytes of the diagram', () => {
     const frame = encodeFrame(5, 0x1234, Uint8Array.of(0xaa));
-    expect(Buffer.from(frame).toString('hex')).toBe('00000005' + '01' + '05' + '1234' + 'aa');
-    expect(PROTOCOL_VERSION).toBe(1);
+    expect(Buffer.from(frame).toString('hex')).toBe('00000005' + '02' + '05' + '1234' + 'aa');
+    expect(PROTOCOL_VERSION).toBe(2);
   });
 
   test('come back the same, however the stream was cut', () => {
@@ -35,7 +35,11 @@ describe('frames', () => {
         const reader = new FrameReader();
         const frames = chunksOf(stream, cuts).flatMap((chunk): Frame[] => [...reader.push(chunk)]);
         expect(frames.map(({ payload, ...rest }) => ({ ...rest, payload: [...payload] }))).toEqual(
-          messages.map(({ payload, ...rest }) => ({ version: 1, ...rest, payload: [...payload] })),
+          messages.map(({ payload, ...rest }) => ({
+            version: PROTOCOL_VERSION,
+            ...rest,
+            payload: [...payload],
+          })),
         );
       }),
     );

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { addressesOf } from '../../../src/host/observe.ts';
+import { addressesOf, observedLink } from '../../../src/host/observe.ts';
 import { formatInterfaceAddress } from '../../../src/host/state.ts';
 
 test('the addresses of a link as ip shows it, without link-local ones', () => {
@@ -21,4 +21,14 @@ test('the addresses of a link as ip shows it, without link-local ones', () => {
     'fd00::5/64',
   ]);
   expect(addressesOf({ ifname: 'eth0', flags: [], mtu: 1500 })).toEqual([]);
+});
+
+test.each([
+  ['a tun of one queue', { info_kind: 'tun', info_data: { multi_queue: false } }, 'tun', false],
+  ['a tun of several', { info_kind: 'tun', info_data: { multi_queue: true, numqueues: 0 } }, 'tun', true],
+  ['a bridge', { info_kind: 'bridge' }, 'bridge', false],
+  ['a card', undefined, '', false],
+])('the kind of a link: %s', (_what, linkinfo, kind, multiQueue) => {
+  const record = { ifname: 'x0', flags: [], mtu: 1500, ...(linkinfo && { linkinfo }) };
+  expect(observedLink(record)).toMatchObject({ kind, multiQueue });
 });

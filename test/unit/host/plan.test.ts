@@ -30,6 +30,7 @@ const blackhole = (prefix: string, metric = METRIC, protocol = 67): SimulatedRou
 const link = (name: string, kind: string, alias = '', over: Partial<ObservedLink> = {}): ObservedLink => ({
   name,
   kind,
+  multiQueue: false,
   alias,
   up: true,
   mtu: 1500,
@@ -139,6 +140,21 @@ describe('planHost', () => {
     expect(converge(host).slice(0, 1)).toEqual(['link delete dev cbr0']);
     expect(host.links.get('cbr0')?.kind).toBe('bridge');
     expect(converge(host)).toEqual([]);
+  });
+
+  test.each([
+    ['one queue, and several are wanted', false, 4, ' multi_queue'],
+    ['several queues, and one is wanted', true, 1, ''],
+  ])('a tunnel device of %s, is made anew, and its route with it', (_what, multiQueue, queues, word) => {
+    const found = link('corduroy0', 'tun', 'corduroy', { multiQueue });
+    const host = new SimulatedHost([found], [route('10.5.0.0/16', 'corduroy0')]);
+    const wanted = { ...WANTED, links: WANTED.links.map((one) => ({ ...one, queues })) };
+    expect(converge(host, wanted).slice(0, 2)).toEqual([
+      'link delete dev corduroy0',
+      `tuntap add dev corduroy0 mode tun${word}`,
+    ]);
+    expect(host.routes.map(formatRoute)).toContain('10.5.0.0/16 dev corduroy0');
+    expect(converge(host, wanted)).toEqual([]);
   });
 
   test.each<[string, ObservedLink]>([

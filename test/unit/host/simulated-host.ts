@@ -57,7 +57,7 @@ export class SimulatedHost {
     };
     switch (`${noun} ${verb}`) {
       case 'tuntap add':
-        this.#create(option('dev'), option('mode'));
+        this.#create(option('dev'), option('mode'), words.includes('multi_queue'));
         return;
       case 'link add':
         this.#create(option('name'), option('type'));
@@ -111,9 +111,9 @@ export class SimulatedHost {
     if (verb !== 'delete') this.routes.push({ ...route, protocol });
   }
 
-  #create(name: string, kind: string): void {
+  #create(name: string, kind: string, multiQueue = false): void {
     if (this.links.has(name)) throw new Error('File exists');
-    this.links.set(name, { name, kind, alias: '', up: false, mtu: 1500, addresses: [] });
+    this.links.set(name, { name, kind, multiQueue, alias: '', up: false, mtu: 1500, addresses: [] });
   }
 
   #link(name: string): SimulatedLink {

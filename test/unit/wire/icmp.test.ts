@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Ip } from '../../../src/net/ip.ts';
-import { internetChecksum, netUnreachable } from '../../../src/wire/icmp.ts';
+import { internetChecksum } from '../../../src/wire/checksum.ts';
+import { fragmentationNeeded, netUnreachable } from '../../../src/wire/icmp.ts';
 import { parseIpPacket } from '../../../src/wire/ip-packet.ts';
 import { ipv4Packet, udpPacket } from '../../support/packets.ts';
 
@@ -66,7 +67,14 @@ describe('netUnreachable', () => {
   });
 });
 
-test('internetChecksum: the example of RFC 1071, and an odd byte', () => {
-  expect(internetChecksum(Buffer.from('0001f203f4f5f6f7', 'hex'))).toBe(~0xddf2 & 0xffff);
-  expect(internetChecksum(Uint8Array.of(0x12))).toBe(~0x1200 & 0xffff);
+test('fragmentationNeeded tells the MTU, with and without DF, under the same rules', () => {
+  for (const fragmentField of [0, 0x4000]) {
+    const packet = Buffer.from(offending);
+    packet.writeUInt16BE(fragmentField, 6);
+    const answer = Buffer.from(fragmentationNeeded(packet, ROUTER, 1400) ?? []);
+    expect([...answer.subarray(20, 22)]).toEqual([3, 4]);
+    expect(answer.readUInt32BE(24)).toBe(1400);
+    expect(internetChecksum(answer.subarray(20))).toBe(0);
+  }
+  expect(fragmentationNeeded(icmp(3), ROUTER, 1400)).toBeUndefined();
 });

@@ -14,8 +14,6 @@ const table = (...routes: Route[]) => buildTable({ generation: 1n, local: [], ro
 
 describe('the forwarding table', () => {
   test('a patched table is the table that was built whole', () => {
-    const text = (routes: readonly Route[]) =>
-      routes.map(({ prefix, peer }) => `${prefix} ${peer.address} ${peer.port}`).sort();
     fc.assert(
       fc.property(arbitrary.table, arbitrary.delta, fc.nat(), (before, change, pick) => {
         // Some of the removed and replaced prefixes have to be in the table.
@@ -28,10 +26,22 @@ describe('the forwarding table', () => {
         const expected = new Map(before.routes.map((each) => [each.prefix.toString(), each]));
         for (const prefix of delta.remove) expected.delete(prefix.toString());
         for (const each of delta.set) expected.set(each.prefix.toString(), each);
-        const { source } = patchTable(buildTable(before), delta);
-        expect(source.generation).toBe(delta.to);
-        expect(source.local).toEqual(before.local);
-        expect(text(source.routes)).toEqual(text([...expected.values()]));
+        const after = { generation: delta.to, local: before.local, routes: [...expected.values()] };
+        const patched = patchTable(buildTable(before), delta);
+        const whole = buildTable(after);
+        expect(patched.generation).toBe(delta.to);
+        expect(patched.nextHops.size).toBe(expected.size);
+        expect([...patched.peers.keys()].sort()).toEqual([...whole.peers.keys()].sort());
+        expect(new Set(patched.routesTo.keys())).toEqual(new Set(patched.peers.values()));
+        for (const { family, address, last } of [
+          ...delta.remove,
+          ...[...before.routes, ...delta.set].map((each) => each.prefix),
+        ]) {
+          for (const ip of [address, last]) {
+            const found = patched.nextHops.lookup(family, ip.toBytes());
+            expect(found).toEqual(whole.nextHops.lookup(family, ip.toBytes()));
+          }
+        }
       }),
     );
   });
@@ -67,5 +77,24 @@ describe('the forwarding table', () => {
     expect(after.peers.get('192.0.2.2')).toBe(peer);
     expect(buildTable({ generation: 3n, local: [], routes: [] }, after).peers.size).toBe(0);
     expect(EMPTY_TABLE.peers.size).toBe(0);
+  });
+
+  test('a change keeps the counters, and forgets a peer with its last route', () => {
+    const before = table(route('10.5.2.0/24', '192.0.2.2'), route('10.5.3.0/24', '192.0.2.2'));
+    const peer = before.peers.get('192.0.2.2');
+    const remove = (prefix: string) => [Prefix.parse(prefix)];
+    const one = patchTable(before, { from: 1n, to: 2n, remove: remove('10.5.2.0/24'), set: [] });
+    expect(one.peers.get('192.0.2.2')).toBe(peer);
+    // Gone for a moment within one change, and back: the same peer.
+    const set = [route('10.5.9.0/24', '192.0.2.2')];
+    const moved = patchTable(one, { from: 2n, to: 3n, remove: remove('10.5.3.0/24'), set });
+    expect(moved.peers.get('192.0.2.2')).toBe(peer);
+    const elsewhere = patchTable(moved, {
+      from: 3n,
+      to: 4n,
+      remove: [],
+      set: [route('10.5.9.0/24', '192.0.2.3')],
+    });
+    expect([...elsewhere.peers.keys()]).toEqual(['192.0.2.3']);
   });
 });

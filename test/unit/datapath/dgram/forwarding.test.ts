@@ -1,10 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DROP_REASONS } from '../../../../src/datapath/datapath.ts';
-import { decideInbound, decideOutbound } from '../../../../src/datapath/dgram/forwarding.ts';
+import {
+  decideOutbound as decide,
+  decideInbound,
+  readOutbound,
+} from '../../../../src/datapath/dgram/forwarding.ts';
 import { buildTable } from '../../../../src/datapath/dgram/forwarding-table.ts';
 import { Ip } from '../../../../src/net/ip.ts';
 import { Prefix } from '../../../../src/net/prefix.ts';
+import { PLAIN, type VirtioHeader } from '../../../../src/wire/virtio-header.ts';
 import { udpPacket } from '../../../support/packets.ts';
 
 const PEER_A = '192.0.2.2';
@@ -27,6 +32,19 @@ const RULES = { mtu: 1400, strictSource: true };
 const LAX = { ...RULES, strictSource: false };
 const inbound = { source: '10.5.2.7', destination: '10.5.1.1' };
 const outbound = { source: '10.5.1.1', destination: '10.5.2.7' };
+
+/** Read and decided. */
+const decideOutbound = (
+  bytes: Uint8Array,
+  table: typeof TABLE,
+  rules: typeof RULES,
+  header: VirtioHeader = PLAIN,
+) => {
+  const packet = readOutbound(bytes, header);
+  if (packet.kind === 'drop') return packet;
+  const verdict = decide(packet, table, rules);
+  return verdict.kind === 'drop' ? verdict : { ...verdict, length: packet.bytes.length };
+};
 
 const withVersion = (packet: Buffer, version: number) => {
   const changed = Buffer.from(packet);

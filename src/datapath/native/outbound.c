@@ -1,0 +1,385 @@
+/* From the TUN to the peers. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ecn.h"
+#include "fragment.h"
+#include "icmp.h"
+#include "log.h"
+#include "offload.h"
+#include "packet.h"
+#include "path-mtu.h"
+#include "segment.h"
+#include "send-batch.h"
+#include "tun-queue.h"
+#include "worker.h"
+
+enum {
+    /* A batch is sent when it has so many bytes or packets, or nothing more is there to read. More bytes would leave the
+     * second-level cache between the read and the send. */
+    BATCH_BYTES = 64 * 1024,
+    BATCH_PACKETS = 128,
+    READ_MAX = (int)sizeof(struct virtio_header) + PACKET_MAX,
+    HEADERS_BYTES = 64 * 1024,
+    /* Milliseconds that segmented sends to a peer are not tried for, after its path refused one. */
+    NO_SEGMENT_FOR = 60 * 1000,
+    /* What a stream of small packets is, and how many nanoseconds it is given to go on; see is_stream. */
+    STREAM_PACKETS = 2,
+    STREAM_BYTES = 16 * 1024,
+    STREAM_PAUSE = 20 * 1000,
+};
+
+struct outbound {
+    struct worker worker; /* the first member: see outbound_new */
+    const struct table *table;
+    bool segment, batching;
+    struct send_batch batch;
+    size_t headers_used;
+    uint8_t headers[HEADERS_BYTES];
+    uint8_t packets[BATCH_BYTES + READ_MAX];
+};
+
+static bool may_send_icmp(struct forwarder *forwarder)
+{
+    bool may;
+    uint64_t now = now_ms();
+
+    pthread_mutex_lock(&forwarder->rare);
+    forwarder->icmp_tokens += (double)(now - forwarder->icmp_filled_at) * ICMP_PER_SECOND / 1000;
+    if (forwarder->icmp_tokens > ICMP_PER_SECOND)
+        forwarder->icmp_tokens = ICMP_PER_SECOND;
+    forwarder->icmp_filled_at = now;
+    may = forwarder->icmp_tokens >= 1;
+    if (may)
+        forwarder->icmp_tokens--;
+    pthread_mutex_unlock(&forwarder->rare);
+    return may;
+}
+
+/* Tells the sender of a packet what became of it. */
+static void answer(struct outbound *outbound, enum icmp_error error, const struct packet *packet, size_t mtu)
+{
+    struct engine *engine = outbound->worker.engine;
+    const struct engine_config *config = &engine->config;
+    struct virtio_header header = {0};
+    uint8_t bytes[ICMP_PACKET_MAX];
+    struct iovec iov[2] = {{&header, sizeof header}, {bytes, 0}};
+    unsigned index;
+
+    for (index = 0; index < config->icmp_source_count; index++)
+        if (config->icmp_source[index].family == packet_family(packet))
+            break;
+    if (index == config->icmp_source_count)
+        return;
+    iov[1].iov_len = icmp_answer(bytes, error, packet, &config->icmp_source[index], (uint32_t)mtu);
+    if (iov[1].iov_len > 0 && may_send_icmp(engine->forwarder) &&
+        writev(engine->tun_fd[outbound->worker.queue], iov, 2) < 0)
+        tun_refused(&outbound->worker, errno);
+}
+
+/* The same about a datagram in pieces: an answer quotes no more than ICMP_PACKET_MAX bytes. */
+static void answer_datagram(struct outbound *outbound, enum icmp_error error, const struct datagram *datagram, size_t mtu)
+{
+    uint8_t bytes[SEGMENT_HEADER_MAX + ICMP_PACKET_MAX];
+    struct packet packet;
+    size_t used = 0;
+    unsigned part;
+
+    for (part = 0; part < datagram->parts; part++) {
+        size_t length = datagram->part[part].iov_len;
+
+        if (length > sizeof bytes - used)
+            length = sizeof bytes - used;
+        memcpy(bytes + used, datagram->part[part].iov_base, length);
+        used += length;
+    }
+    packet = (struct packet){.bytes = bytes, .length = used};
+    /* Its own header tells of more bytes than are quoted: only the addresses are taken from it. */
+    packet.source = (bytes[0] >> 4) == 4 ? address_v4(bytes + IPV4_SOURCE) : address_v6(bytes + IPV6_SOURCE);
+    packet.destination =
+        (bytes[0] >> 4) == 4 ? address_v4(bytes + IPV4_DESTINATION) : address_v6(bytes + IPV6_DESTINATION);
+    answer(outbound, error, &packet, mtu);
+}
+
+/* send_batch.failed */
+static void failed(void *context, const struct send_group *group, const struct datagram *datagram, int error)
+{
+    struct outbound *outbound = context;
+    struct engine *engine = outbound->worker.engine;
+    char text[ADDRESS_TEXT];
+
+    if (error == EMSGSIZE) {
+        size_t mtu = path_mtu_shrank(engine, group->peer, group->to);
+
+        count_drops(engine, OUT_PATH_MTU, 1);
+        /* One that may be cut will be, from the next one on. */
+        if (mtu < datagram->length && !may_be_fragmented(datagram->part[0].iov_base))
+            answer_datagram(outbound, ICMP_TOO_BIG, datagram, mtu);
+        return;
+    }
+    count_drops(engine, OUT_SEND_ERROR, 1);
+    if (is_first(&group->peer->said, error))
+        log_line("cannot send to %s: %s%s; counted as out-send-error (said once)",
+                 address_text(&group->peer->address, text), strerrorname_np(error),
+                 error == EAGAIN || error == ENOBUFS ? ", the network takes less than this host sends" : "");
+}
+
+/* send_batch.segments_refused */
+static void segments_refused(void *context, const struct send_group *group, int error)
+{
+    struct peer *peer = group->peer;
+    char text[ADDRESS_TEXT];
+
+    (void)context;
+    atomic_store(&peer->no_segment_until, now_ms() + NO_SEGMENT_FOR);
+    if (atomic_exchange(&peer->segment_error, error) != error)
+        log_line("the path to %s refuses segmented sends (%s): its datagrams leave one by one",
+                 address_text(&peer->address, text), strerrorname_np(error));
+}
+
+static unsigned segments_limit(const struct outbound *outbound, struct peer *peer)
+{
+    if (!outbound->segment)
+        return 1;
+    if (atomic_load_explicit(&peer->segment_error, memory_order_relaxed) == 0)
+        return SEGMENTS_MAX;
+    if (now_ms() < atomic_load(&peer->no_segment_until))
+        return 1;
+    atomic_store(&peer->segment_error, 0);
+    return SEGMENTS_MAX;
+}
+
+static uint8_t outer_ecn(const struct outbound *outbound, const struct packet *packet)
+{
+    return outbound->worker.engine->config.ecn ? ecn_of(packet->bytes) : ECN_NOT_ECT;
+}
+
+/* Headers stay until the flush. */
+static uint8_t *take_headers(struct outbound *outbound, size_t length)
+{
+    uint8_t *headers;
+
+    if (outbound->headers_used + length > sizeof outbound->headers) {
+        send_batch_flush(&outbound->batch);
+        outbound->headers_used = 0;
+    }
+    headers = outbound->headers + outbound->headers_used;
+    outbound->headers_used += length;
+    return headers;
+}
+
+/* A packet that the path does not take, and that may be cut: RFC 791 has the router do it. Returns false when even its
+ * smallest pieces are too large. */
+static bool send_fragments(struct outbound *outbound, const struct packet *packet, const struct route *route, size_t mtu)
+{
+    struct fragmenter fragmenter;
+
+    if (fragment_begin(&fragmenter, packet, mtu) < 0)
+        return false;
+    while (fragment_is_left(&fragmenter)) {
+        uint8_t *header = take_headers(outbound, FRAGMENT_HEADER_MAX);
+        const uint8_t *payload;
+        size_t header_length;
+        size_t length = fragment_next(&fragmenter, header, &header_length, &payload);
+        struct datagram datagram = {
+            .part = {{header, header_length}, {(void *)(uintptr_t)payload, length}},
+            .parts = 2,
+            .length = header_length + length,
+        };
+
+        send_batch_add(&outbound->batch, &route->to, route->peer, outer_ecn(outbound, packet), &datagram,
+                       segments_limit(outbound, route->peer));
+    }
+    return true;
+}
+
+/* Where a packet goes, when it fits. It is `count` packets of the wire, the largest of `length`; the sender is told about
+ * the `first` of them. */
+static const struct route *route_of(struct outbound *outbound, const struct packet *packet, size_t length, unsigned count,
+                                    const struct datagram *first)
+{
+    struct engine *engine = outbound->worker.engine;
+    const struct route *route;
+    enum drop_reason reason;
+    enum icmp_error error = ICMP_TOO_BIG;
+    size_t mtu = engine->config.mtu;
+
+    if (length > mtu) {
+        reason = OUT_TOO_BIG;
+    } else {
+        route = table_route(outbound->table, packet->destination);
+        if (route == NULL) {
+            reason = OUT_NO_ROUTE;
+            error = ICMP_NO_ROUTE;
+        } else {
+            mtu = path_mtu(engine, route->peer, &route->to, length);
+            if (length <= mtu)
+                return route;
+            if (count == 1 && may_be_fragmented(packet->bytes) && send_fragments(outbound, packet, route, mtu))
+                return NULL;
+            reason = OUT_PATH_MTU;
+        }
+    }
+    count_drops(engine, reason, count);
+    answer_datagram(outbound, error, first, mtu);
+    return NULL;
+}
+
+static void send_packet(struct outbound *outbound, const struct packet *packet)
+{
+    struct datagram datagram = {.part = {{packet->bytes, packet->length}}, .parts = 1, .length = packet->length};
+    const struct route *route = route_of(outbound, packet, packet->length, 1, &datagram);
+
+    if (route != NULL)
+        send_batch_add(&outbound->batch, &route->to, route->peer, outer_ecn(outbound, packet), &datagram,
+                       segments_limit(outbound, route->peer));
+}
+
+static struct datagram next_segment(struct segmenter *segmenter, uint8_t *headers)
+{
+    const uint8_t *payload;
+    size_t length = segment_next(segmenter, headers, &payload);
+
+    return (struct datagram){
+        .part = {{headers, segmenter->header_length}, {(void *)(uintptr_t)payload, length}},
+        .parts = 2,
+        .length = segmenter->header_length + length,
+    };
+}
+
+static void send_super_packet(struct outbound *outbound, const struct virtio_header *header, const struct packet *packet)
+{
+    uint8_t scratch[SEGMENT_HEADER_MAX];
+    struct segmenter segmenter, trial;
+    struct datagram first;
+    const struct route *route;
+    unsigned limit;
+
+    if (segment_begin(&segmenter, header, packet) < 0) {
+        count_drops(outbound->worker.engine, OUT_TRUNCATED, 1);
+        return;
+    }
+    trial = segmenter;
+    first = next_segment(&trial, scratch);
+    route = route_of(outbound, packet, segment_largest(&segmenter), segmenter.count, &first);
+    if (route == NULL)
+        return;
+    limit = segments_limit(outbound, route->peer);
+    if (limit > 1)
+        limit = send_batch_share(segment_largest(&segmenter), segmenter.count);
+    while (segmenter.index < segmenter.count) {
+        struct datagram datagram = next_segment(&segmenter, take_headers(outbound, segmenter.header_length));
+
+        send_batch_add(&outbound->batch, &route->to, route->peer, outer_ecn(outbound, packet), &datagram, limit);
+    }
+}
+
+static void forward(struct outbound *outbound, uint8_t *bytes, size_t length)
+{
+    struct virtio_header header;
+    struct packet packet;
+    enum packet_verdict verdict;
+
+    if (length < sizeof header)
+        return; /* the kernel writes no such thing */
+    memcpy(&header, bytes, sizeof header);
+    verdict = packet_parse(bytes + sizeof header, length - sizeof header, &packet);
+    if (verdict != PACKET_OK) {
+        count_drops(outbound->worker.engine, verdict == PACKET_TRUNCATED ? OUT_TRUNCATED : OUT_BAD_VERSION, 1);
+        return;
+    }
+    if (is_super_packet(&header))
+        send_super_packet(outbound, &header, &packet);
+    else if (segment_finish_checksum(&header, &packet) == 0)
+        send_packet(outbound, &packet);
+    else
+        count_drops(outbound->worker.engine, OUT_TRUNCATED, 1);
+}
+
+static bool is_transient(int error)
+{
+    return error == EINTR || error == ENOBUFS || error == ENOMEM;
+}
+
+/* Small packets that came together: more are likely to follow, and together they cost far less. A lone packet may have an
+ * answer waited for, and goes at once. */
+static bool is_stream(unsigned packets, size_t bytes)
+{
+    return packets >= STREAM_PACKETS && bytes < STREAM_BYTES;
+}
+
+static void wait_for_more(void)
+{
+    const struct timespec pause = {.tv_nsec = STREAM_PAUSE};
+
+    nanosleep(&pause, NULL);
+}
+
+/* Reads and forwards what is there, up to a batch. Returns whether anything was. */
+static bool forward_batch(struct outbound *outbound)
+{
+    struct worker *worker = &outbound->worker;
+    int fd = worker->engine->tun_fd[worker->queue];
+    unsigned packets = 0, most = outbound->batching ? BATCH_PACKETS : 1;
+    size_t used = 0;
+    bool waited = false;
+
+    outbound->headers_used = 0;
+    while (packets < most && used < BATCH_BYTES) {
+        ssize_t length = read(fd, outbound->packets + used, READ_MAX);
+
+        if (length < 0 && is_transient(errno))
+            continue;
+        if (length < 0 && errno == EAGAIN) {
+            if (waited || !is_stream(packets, used))
+                break;
+            wait_for_more();
+            waited = true;
+            continue;
+        }
+        if (length <= 0)
+            tun_is_gone(worker, length < 0 ? errno : ENODEV);
+        if (packets++ == 0)
+            outbound->table = worker_enter(worker);
+        forward(outbound, outbound->packets + used, (size_t)length);
+        used += ((size_t)length + 63) & ~(size_t)63; /* each packet begins a cache line */
+    }
+    if (packets == 0)
+        return false;
+    send_batch_flush(&outbound->batch);
+    worker_leave(worker);
+    return true;
+}
+
+static void run(struct worker *worker)
+{
+    struct outbound *outbound = (struct outbound *)worker;
+    struct engine *engine = worker->engine;
+    struct pollfd readable = {.fd = engine->tun_fd[worker->queue], .events = POLLIN};
+
+    outbound->batch.fd = engine->udp_fd[worker->queue];
+    outbound->segment = offload_is_on(engine, OFFLOAD_UDP_SEGMENT);
+    outbound->batching = offload_is_on(engine, OFFLOAD_BATCH);
+    for (;;)
+        if (!forward_batch(outbound))
+            poll(&readable, 1, -1);
+}
+
+struct worker *outbound_new(struct engine *engine, unsigned queue)
+{
+    struct outbound *outbound = calloc(1, sizeof *outbound);
+
+    if (outbound == NULL)
+        return NULL;
+    outbound->worker.engine = engine;
+    outbound->worker.queue = queue;
+    outbound->worker.run = run;
+    outbound->batch.failed = failed;
+    outbound->batch.segments_refused = segments_refused;
+    outbound->batch.context = outbound;
+    return &outbound->worker;
+}

@@ -1,0 +1,53 @@
+#ifndef CORDUROY_WORKER_H
+#define CORDUROY_WORKER_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine.h"
+
+enum {
+    /* Errors a second, of all workers: enough for people and TCP, too few to be of use to anybody else. */
+    ICMP_PER_SECOND = 100,
+};
+
+/* A thread that moves packets one way: from a queue of the TUN to its UDP socket (outbound.c), or back (inbound.c). */
+struct worker {
+    struct engine *engine;
+    unsigned queue;
+    pthread_t thread;
+    void (*run)(struct worker *worker);
+    /* The table that it reads now; NULL: none, it waits. */
+    _Atomic(struct table *) reading;
+};
+
+/* What the workers share. */
+struct forwarder {
+    struct worker *worker[2 * QUEUES_MAX];
+    unsigned workers;
+    sem_t gate; /* until forwarder_go */
+    /* Guards what is rare: the budget of ICMP errors, and the path socket. */
+    pthread_mutex_t rare;
+    double icmp_tokens;
+    uint64_t icmp_filled_at;
+    atomic_uint tun_said; /* bit per error of the TUN that the log has told of */
+};
+
+/* Milliseconds of a clock that never goes back. */
+uint64_t now_ms(void);
+
+/* The table for the packets of one batch. It stays until worker_leave; nothing that waits may come between. */
+const struct table *worker_enter(struct worker *worker);
+void worker_leave(struct worker *worker);
+
+/* Whether this is the first failure of its kind: sets its bit in `said`. */
+bool is_first(atomic_uint *said, int error);
+
+/* Makes the worker of a direction, with its buffers. NULL when memory is short. */
+struct worker *outbound_new(struct engine *engine, unsigned queue);
+struct worker *inbound_new(struct engine *engine, unsigned queue);
+
+#endif

@@ -1,0 +1,87 @@
+import { describe, expect, test } from 'vitest';
+import { formatStatus } from '../../../src/cli/status.ts';
+import type { EngineStatus, PeerStatus, StatusDocument } from '../../../src/daemon/status.ts';
+
+const ENGINE: EngineStatus = {
+  name: 'native',
+  build: '0.2.0',
+  pid: 42,
+  routes: 2,
+  ready: true,
+  drops: {},
+  offloads: [
+    { offload: 'tun-tso', state: 'on', reason: '' },
+    { offload: 'tun-uso', state: 'off', reason: 'the kernel has none: Linux 6.2 is needed' },
+    { offload: 'udp-segment', state: 'lost', reason: 'EIO' },
+  ],
+};
+const PEER: PeerStatus = {
+  subnets: ['10.5.2.0/24'],
+  publicIp: '192.0.2.2',
+  backend: 'udp',
+  sentPackets: 1,
+  sentBytes: 84,
+  receivedPackets: 1,
+  receivedBytes: 84,
+};
+const OTHER = { ...PEER, subnets: ['10.5.3.0/24'], publicIp: '192.0.2.3' };
+const STATUS: StatusDocument = {
+  schema: 1,
+  version: '0.2.0',
+  pid: 41,
+  instance: '',
+  startedAt: '2025-01-02T03:04:05.678Z',
+  ready: true,
+  problems: [],
+  etcd: { endpoints: ['http://127.0.0.1:2379'], prefix: '/coreos.com/network', connected: true },
+  mtu: 1472,
+  subnetFile: '/run/flannel/subnet.env',
+  engine: ENGINE,
+  peers: [PEER, OTHER],
+  ignoredLeases: [],
+};
+
+function lineOf(status: StatusDocument, start: string): string | undefined {
+  return formatStatus(status)
+    .split('\n')
+    .find((line) => line.startsWith(start));
+}
+
+describe('the engine', () => {
+  test('what it saves work with, and why not', () => {
+    expect(lineOf(STATUS, 'offloads')).toMatch(
+      /^offloads +tun-tso on, tun-uso off \(the kernel has none: Linux 6\.2 is needed\), udp-segment lost \(EIO\)$/,
+    );
+    expect(lineOf({ ...STATUS, engine: { ...ENGINE, offloads: [] } }, 'offloads')).toBeUndefined();
+  });
+
+  test('another version is installed than runs: says so, with the command for this instance', () => {
+    const status = { ...STATUS, instance: 'lab', engine: { ...ENGINE, build: '0.1.0' } };
+    expect(formatStatus(status)).toMatch(
+      /runs 0\.1\.0, installed 0\.2\.0: replace it with: corduroy datapath restart --instance lab\n/,
+    );
+    expect(formatStatus(STATUS)).not.toContain('installed');
+  });
+
+  test('none is in use: not connected', () => {
+    const { engine: _, ...without } = STATUS;
+    expect(lineOf(without, 'engine')).toMatch(/^engine +not connected$/);
+  });
+});
+
+describe('the peers', () => {
+  test('no word about a path that takes everything', () => {
+    expect(lineOf(STATUS, 'PEER')).toMatch(/RECEIVED$/);
+  });
+
+  test.each<[Partial<PeerStatus>, RegExp]>([
+    [{ pathMtu: 1372 }, /takes 1372 bytes$/],
+    [{ noSegment: 'EIO' }, /sent one by one: EIO$/],
+    [{ pathMtu: 1372, noSegment: 'EIO' }, /takes 1372 bytes, sent one by one: EIO$/],
+  ])('a path with %o', (less, expected) => {
+    const status = { ...STATUS, peers: [PEER, { ...OTHER, ...less }] };
+    expect(lineOf(status, 'PEER')).toMatch(/RECEIVED +PATH$/);
+    expect(lineOf(status, '192.0.2.2')).toMatch(/84 B$/);
+    expect(lineOf(status, '192.0.2.3')).toMatch(expected);
+  });
+});

@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest';
+import { engineStatus, peerStatus } from '../../../src/daemon/status-report.ts';
+import type { EngineStats } from '../../../src/datapath/datapath.ts';
+import { noDrops } from '../../../src/datapath/messages.ts';
+import { LeaseTable } from '../../../src/lease/lease-table.ts';
+import { Ip } from '../../../src/net/ip.ts';
+import { entry, PREFIX, value } from '../lease/fixtures.ts';
+
+const TRAFFIC = { sentPackets: 1n, sentBytes: 2n, receivedPackets: 3n, receivedBytes: 4n };
+const STATS: EngineStats = {
+  generation: 1n,
+  routes: 2,
+  drops: { ...noDrops(), 'out-path-mtu': 5n },
+  offloads: [{ offload: 'tun-tso', state: 'off', reason: 'not asked for' }],
+  peers: [
+    { address: Ip.parse('192.0.2.2'), ...TRAFFIC, pathMtu: 0, noSegment: '' },
+    { address: Ip.parse('192.0.2.3'), ...TRAFFIC, pathMtu: 1372, noSegment: 'EIO' },
+  ],
+};
+
+test('the engine: what it saves work with, and what it dropped', () => {
+  const hello = { engine: 'native', build: '0.1.0', pid: 42, config: undefined };
+  expect(engineStatus({ hello }, STATS, true)).toEqual({
+    name: 'native',
+    build: '0.1.0',
+    pid: 42,
+    routes: 2,
+    ready: true,
+    offloads: [{ offload: 'tun-tso', state: 'off', reason: 'not asked for' }],
+    drops: { 'out-path-mtu': 5 },
+  });
+});
+
+test('a peer: its path is spoken of when it takes less than it could', () => {
+  const table = new LeaseTable(PREFIX, [
+    entry('10.5.2.0-24', value('192.0.2.2')),
+    entry('10.5.3.0-24', value('192.0.2.3')),
+    entry('10.5.4.0-24', value('192.0.2.4')),
+  ]);
+  const [best, less, unknown] = table.leases().map((lease) => peerStatus(lease, STATS));
+  expect(best).toMatchObject({ sentPackets: 1, receivedBytes: 4 });
+  expect(Object.keys(best ?? {})).not.toContain('pathMtu');
+  expect(Object.keys(best ?? {})).not.toContain('noSegment');
+  expect(less).toMatchObject({ pathMtu: 1372, noSegment: 'EIO' });
+  expect(unknown).toMatchObject({ sentPackets: 0, receivedPackets: 0 });
+});
