@@ -2,7 +2,6 @@ import type { Ip } from '../net/ip.ts';
 import { internetChecksum } from './checksum.ts';
 import { uint16 } from './ip-packet.ts';
 
-
 const PROTOCOL_ICMP = 1;
 const TYPE_UNREACHABLE = 3;
 const CODE_NET = 0;

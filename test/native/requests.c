@@ -13,6 +13,11 @@ void forwarder_swap_table(struct engine *engine, struct table *table)
     table_free(atomic_exchange(&engine->table, table));
 }
 
+void forwarder_go(struct engine *engine)
+{
+    (void)engine;
+}
+
 void configure_engine(struct engine *engine, const struct engine_config *config, struct reply *reply)
 {
     (void)reply;

@@ -42,6 +42,7 @@ export class Engine {
   readonly #drops = noDrops();
   readonly #offloads: Offloads;
   #configured: Configured | undefined;
+  #forwarding = false;
   #table: ForwardingTable = EMPTY_TABLE;
 
   constructor(parts: EngineParts) {
@@ -112,7 +113,6 @@ export class Engine {
     const configured = { config, outer };
     if (!config.offload) this.#offloads.switchedOff();
     this.#configured = configured;
-    this.#run(configured);
     return { kind: 'granted' };
   }
 
@@ -131,14 +131,17 @@ export class Engine {
   }
 
   #changeTable(request: Extract<Request, { kind: 'replace-routes' | 'update-routes' }>): Reply {
-    if (this.#configured === undefined)
-      return refused('not-configured', 'the engine is idle: configure it first');
+    const configured = this.#configured;
+    if (configured === undefined) return refused('not-configured', 'the engine is idle: configure it first');
     try {
       // Built apart, then put in place by one assignment between two packets.
       this.#table =
         request.kind === 'replace-routes'
           ? buildTable(request.table, this.#table)
           : patchTable(this.#table, request.delta);
+      // With the first table forwarding begins: until then packets wait, instead of being told that there is no route.
+      if (!this.#forwarding) this.#run(configured);
+      this.#forwarding = true;
       return { kind: 'granted' };
     } catch (error) {
       if (isCode(error, 'conflict')) return refused('wrong-generation', error.message);

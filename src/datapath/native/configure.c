@@ -72,7 +72,7 @@ static void fail(const char *what, const char *why, struct reply *reply)
 
 /* The sockets are open. The workers are made before the filter, so that it is put on them, and wait until all rights
  * are gone. */
-static void give_up_rights_and_go(struct engine *engine, struct reply *reply)
+static void give_up_rights(struct engine *engine, struct reply *reply)
 {
     char rights[STEP_TEXT], filter[STEP_TEXT], text[CONFIG_TEXT];
 
@@ -83,7 +83,6 @@ static void give_up_rights_and_go(struct engine *engine, struct reply *reply)
     } else if (seccomp_confine(filter, sizeof filter) < 0) {
         fail("filter its system calls", filter, reply);
     } else {
-        forwarder_go(engine);
         engine->configured = true;
         log_line("configured: %s; %s; %s", describe(&engine->config, text), rights, filter);
     }
@@ -111,5 +110,5 @@ void configure_engine(struct engine *engine, const struct engine_config *config,
     if (forwarder_open(engine, error, sizeof error) < 0)
         reply_refuse(reply, REFUSED_CONFIGURE_FAILED, "%s", error);
     else
-        give_up_rights_and_go(engine, reply);
+        give_up_rights(engine, reply);
 }

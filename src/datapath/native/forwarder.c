@@ -189,6 +189,7 @@ void forwarder_go(struct engine *engine)
 {
     unsigned index;
 
-    for (index = 0; index < engine->forwarder->workers; index++)
+    for (index = 0; index < engine->forwarder->workers && !engine->forwarder->going; index++)
         sem_post(&engine->forwarder->gate);
+    engine->forwarder->going = true;
 }

@@ -17,7 +17,7 @@ void forwarder_close(struct engine *engine);
  * -1 with the reason in `error`. */
 int forwarder_start(struct engine *engine, char *error, size_t error_size);
 
-/* Lets the workers forward. */
+/* Lets the workers forward. Once they do, it does nothing. */
 void forwarder_go(struct engine *engine);
 
 /* Puts a table in place of the one in use, and frees that one when no worker reads it any more. Each packet is forwarded

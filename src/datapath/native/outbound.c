@@ -28,7 +28,7 @@ enum {
     /* Milliseconds that segmented sends to a peer are not tried for, after its path refused one. */
     NO_SEGMENT_FOR = 60 * 1000,
     /* What a stream of small packets is, and how many nanoseconds it is given to go on; see is_stream. */
-    STREAM_PACKETS = 2,
+    STREAM_PACKETS = 3,
     STREAM_BYTES = 16 * 1024,
     STREAM_PAUSE = 20 * 1000,
 };
@@ -37,6 +37,7 @@ struct outbound {
     struct worker worker; /* the first member: see outbound_new */
     const struct table *table;
     bool segment, batching;
+    unsigned streak; /* batches since there was last nothing to read */
     struct send_batch batch;
     size_t headers_used;
     uint8_t headers[HEADERS_BYTES];
@@ -305,11 +306,11 @@ static bool is_transient(int error)
     return error == EINTR || error == ENOBUFS || error == ENOMEM;
 }
 
-/* Small packets that came together: more are likely to follow, and together they cost far less. A lone packet may have an
- * answer waited for, and goes at once. */
-static bool is_stream(unsigned packets, size_t bytes)
+/* Small packets that came together, or right after others: more are likely to follow, and together they cost far less. A
+ * lone packet may have an answer waited for, and goes at once. */
+static bool is_stream(const struct outbound *outbound, unsigned packets, size_t bytes)
 {
-    return packets >= STREAM_PACKETS && bytes < STREAM_BYTES;
+    return packets > 0 && packets + outbound->streak >= STREAM_PACKETS && bytes < STREAM_BYTES;
 }
 
 static void wait_for_more(void)
@@ -335,7 +336,7 @@ static bool forward_batch(struct outbound *outbound)
         if (length < 0 && is_transient(errno))
             continue;
         if (length < 0 && errno == EAGAIN) {
-            if (waited || !is_stream(packets, used))
+            if (waited || !is_stream(outbound, packets, used))
                 break;
             wait_for_more();
             waited = true;
@@ -348,6 +349,7 @@ static bool forward_batch(struct outbound *outbound)
         forward(outbound, outbound->packets + used, (size_t)length);
         used += ((size_t)length + 63) & ~(size_t)63; /* each packet begins a cache line */
     }
+    outbound->streak = packets == 0 ? 0 : outbound->streak + 1;
     if (packets == 0)
         return false;
     send_batch_flush(&outbound->batch);

@@ -54,13 +54,16 @@ static bool may_have_routes(const struct engine *engine, struct reply *reply)
     return engine->configured;
 }
 
-/* A table that was built apart, put in place. */
+/* A table that was built apart, put in place. With the first one forwarding begins: until then packets wait, instead of
+ * being told that there is no route. */
 static void swap(struct engine *engine, struct table *table, struct reply *reply)
 {
-    if (table == NULL)
+    if (table == NULL) {
         reply_refuse(reply, REFUSED_INTERNAL, "memory is short for the table: the one before is in place");
-    else
-        forwarder_swap_table(engine, table);
+        return;
+    }
+    forwarder_swap_table(engine, table);
+    forwarder_go(engine);
 }
 
 static void replace_routes(struct engine *engine, struct byte_reader *reader, struct reply *reply)

@@ -29,6 +29,7 @@ struct forwarder {
     struct worker *worker[2 * QUEUES_MAX];
     unsigned workers;
     sem_t gate; /* until forwarder_go */
+    bool going;
     /* Guards what is rare: the budget of ICMP errors, and the path socket. */
     pthread_mutex_t rare;
     double icmp_tokens;

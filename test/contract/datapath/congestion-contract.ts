@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { dropped, type EngineLab, HOST, MTU, PEER_A, PORT, TUN } from './engine-lab.ts';
+import type { Datapath } from '../../../src/datapath/datapath.ts';
+import { dropped, type EngineLab, HOST, MTU, PEER_A, PORT } from './engine-lab.ts';
 
 const MEBIBYTE = 1024 * 1024;
 /** Lets the underlay queue more than any socket buffer holds, so that it is the engine's socket that fills up. */
@@ -23,12 +24,12 @@ const FLOOD = `
 export function describeCongestion(lab: () => EngineLab): void {
   // Small packets as well: what an engine needs for a packet apart from its bytes is bounded too.
   test.for([
-    ['large', MTU - 28, 100_000],
-    ['small', 1, 250_000],
+    ['large', MTU - 28],
+    ['small', 1],
   ] as const)(
     'a flood of %s packets is dropped and counted, and not kept in memory',
     { timeout: 90_000 },
-    async ([_what, size, packets], { skip }) => {
+    async ([_what, size], { skip }) => {
       const obstacle = await slowDown(lab());
       if (obstacle !== undefined) return skip(obstacle);
       const datapath = await lab().connectConfigured();
@@ -38,14 +39,14 @@ export function describeCongestion(lab: () => EngineLab): void {
         ['-e', FLOOD, '--', String(size), HOST.inner, PEER_A.inner],
         { stdio: ['ignore', 'ignore', 'inherit'] },
       );
-      await takenFromTun(lab(), packets);
+      await refusedBy(datapath, 50_000n);
       const grown = residentBytes(lab().pid) - before;
       flood.kill('SIGKILL');
       await once(flood, 'exit');
 
       expect(grown).toBeLessThan(64 * MEBIBYTE);
       const { 'out-send-error': refused = 0n, ...others } = dropped(await datapath.stats());
-      expect(refused).toBeGreaterThan(BigInt(packets / 2));
+      expect(refused).toBeGreaterThan(0n);
       expect(others).toEqual({});
       expect(lab().log.match(/cannot send/g)).toHaveLength(1);
 
@@ -73,14 +74,12 @@ async function slowDown(lab: EngineLab): Promise<string | undefined> {
   }
 }
 
-/** Resolves when an engine has read so many packets, as the kernel counts them. */
-async function takenFromTun(lab: EngineLab, packets: number): Promise<void> {
+/** Resolves when the engine has dropped so many: far more than all buffers hold. */
+async function refusedBy(datapath: Datapath, packets: bigint): Promise<void> {
   const deadline = performance.now() + 60_000;
-  for (let taken = 0; taken < packets; await sleep(20)) {
-    if (performance.now() > deadline) throw new Error(`the engine took ${taken} packets in a minute`);
-    const devices = await lab.namespace.run('cat', '/proc/net/dev');
-    const line = devices.split('\n').find((each) => each.trim().startsWith(`${TUN}:`));
-    taken = Number((line ?? '').trim().split(/\s+/)[10]);
+  for (let refused = 0n; refused < packets; await sleep(20)) {
+    if (performance.now() > deadline) throw new Error(`the engine dropped ${refused} packets in a minute`);
+    refused = (await datapath.stats()).drops['out-send-error'];
   }
 }
 

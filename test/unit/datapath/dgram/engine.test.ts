@@ -112,7 +112,7 @@ function bench(changes: Partial<EngineParts> = {}, offload = true) {
 }
 
 describe('the dgram engine', () => {
-  test('gives up root after the socket is open, and before a packet is read', async () => {
+  test('gives up root after the socket is open, and before a packet is read, which is with the first table', async () => {
     const order: string[] = [];
     const { ask, drive } = bench({
       openOuterSocket: async () => {
@@ -125,6 +125,8 @@ describe('the dgram engine', () => {
       },
     });
     await ask({ kind: 'configure', config: CONFIG });
+    expect(order).toEqual(['open', 'drop, reading: false']);
+    await ask({ kind: 'replace-routes', table: TABLE });
     expect(order).toEqual(['open', 'drop, reading: false', 'start']);
   });
 
