@@ -6,18 +6,21 @@ CHECK_NODE := const v = (s) => s.split(".").map(Number), [a, b] = v(process.vers
 # command:package, for what a build, the demo and the tests run
 TOOLS := etcd:etcd-server etcdctl:etcd-client ip:iproute2 nft:nftables iptables:iptables ping:iputils-ping \
          iperf3:iperf3 nsenter:util-linux sysctl:procps openssl:openssl cc:gcc
+TEST_TOOLS := clang:clang strace:strace ethtool:ethtool
 HEADERS := /usr/include/stdio.h:libc6-dev /usr/include/linux/if_tun.h:linux-libc-dev
 
 CC      ?= cc
 CFLAGS  ?= -O2 -g
 C_DIALECT = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wconversion -pthread
 HARDENING = -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE -pie -Wl,-z,relro,-z,now
+FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 600
 VERSION  = $(shell node -p 'require("./package.json").version')
 SOURCES := $(shell find src -name '*.ts')
 NATIVE  := $(wildcard src/datapath/native/*.c src/datapath/native/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build check demo test test-unit coverage bench clean root
+.PHONY: help setup packages test-packages build check demo test test-unit coverage bench soak fuzz clean root
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +45,18 @@ packages:
 	{ apt-get install -y -q --no-install-recommends $$missing || \
 	  { apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; }; } >apt.log 2>&1 \
 	  && rm -f apt.log || { cat apt.log >&2; rm -f apt.log; exit 1; }
+
+# What only some tests need: without them these are skipped, and say so.
+test-packages: packages
+	@missing=""; \
+	for tool in $(TEST_TOOLS); do PATH="$$PATH:/usr/sbin:/sbin" command -v "$${tool%%:*}" >/dev/null || missing="$$missing $${tool#*:}"; done; \
+	[ -n "$$(find /usr/lib/llvm-*/lib/clang -name 'libclang_rt.fuzzer*' 2>/dev/null)" ] || missing="$$missing libclang-rt-14-dev"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	echo "installing from Debian, for some of the tests:$$missing"; \
+	apt-get install -y -q --no-install-recommends $$missing >apt.log 2>&1 || \
+	  { apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; } >apt.log 2>&1 || \
+	  echo "could not install$$missing: the tests that need them are skipped; see apt.log" >&2; \
+	[ -n "$$(command -v clang)" ] && rm -f apt.log || true
 
 # No dependency needs its install scripts.
 node_modules/.package-lock.json: package.json package-lock.json
@@ -77,7 +92,7 @@ root:
 demo: root build ## three hosts on this machine, from nothing to ping and back (KEEP=1 leaves them up)
 	@KEEP=$(KEEP) examples/demo/demo.sh
 
-test: root build check ## everything: types, lint, unit, contract and whole-program tests
+test: root build test-packages check ## everything: types, lint, unit, contract and whole-program tests
 	node_modules/.bin/vitest run
 
 test-unit: build ## only the tests that need no root
@@ -86,8 +101,15 @@ test-unit: build ## only the tests that need no root
 coverage: root build ## the tests, with coverage in coverage/
 	node_modules/.bin/vitest run --coverage
 
-bench: root build ## memory and start-up time of the daemon
+bench: root build ## the data path against plain routing and VXLAN in one table; memory and start-up of the daemon
+	@node test/bench/datapath.mjs --svg dist/bench.svg
 	@node test/bench/daemon.mjs
+
+soak: root build ## ten minutes of mixed traffic and table swaps (SOAK_SECONDS=600)
+	@node test/bench/soak.mjs --seconds $(SOAK_SECONDS)
+
+fuzz: ## look for defects of the native data plane with random packets and messages (FUZZ_SECONDS=60 a target)
+	@test/fuzz/run.sh $(FUZZ_SECONDS)
 
 clean: ## remove what the build made
 	rm -rf dist coverage node_modules

@@ -16,6 +16,8 @@ const DESTINATION = 24;
 /** Extension headers of the form | next header u8 | length u8, in 8 bytes, without the first 8 | … |. */
 const LONG_HEADERS = new Set([0 /* hop-by-hop */, 43 /* routing */, 60 /* destination options */]);
 const FRAGMENT = 44;
+/** Its length is in units of 4 bytes, less two (RFC 4302 2.2). */
+const AUTHENTICATION = 51;
 const FRAGMENT_HEADER = 8;
 
 /**
@@ -51,10 +53,11 @@ function mayBeAnswered(offending: Uint8Array): boolean {
 function upperLayer(packet: Uint8Array): { readonly protocol: number; readonly offset: number } | undefined {
   let protocol = packet[6] ?? 0;
   let offset = IPV6_HEADER;
-  while (LONG_HEADERS.has(protocol) || protocol === FRAGMENT) {
+  while (LONG_HEADERS.has(protocol) || protocol === FRAGMENT || protocol === AUTHENTICATION) {
     if (offset + FRAGMENT_HEADER > packet.length) return undefined;
     if (protocol === FRAGMENT && uint16(packet, offset + 2) >> 3 !== 0) return undefined;
-    const length = protocol === FRAGMENT ? FRAGMENT_HEADER : ((packet[offset + 1] ?? 0) + 1) * 8;
+    const unit = protocol === FRAGMENT ? 0 : protocol === AUTHENTICATION ? 4 : 8;
+    const length = 8 + (packet[offset + 1] ?? 0) * unit;
     protocol = packet[offset] ?? 0;
     offset += length;
   }

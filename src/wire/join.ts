@@ -49,6 +49,9 @@ export interface TunWrite<T> {
 export const SEGMENTS_MAX = 64;
 const IP_LENGTH_MAX = 65_535;
 const PLAIN_HEADER = new Uint8Array(VIRTIO_HEADER);
+const IPV4_CHECKSUM = 10;
+/** The other form of a checksum of zero: right, and nobody writes it. What is written anew would be the usual one. */
+const NEGATIVE_ZERO = 0xffff;
 const DONT_FRAGMENT = 0x4000;
 const MORE_FRAGMENTS = 0x2000;
 const FRAGMENT_OFFSET = 0x1fff;
@@ -138,6 +141,8 @@ function readSegment(bytes: Uint8Array): Segment | undefined {
   const transport = v4 ? IPV4_HEADER : IPV6_HEADER;
   if (bytes.length < transport + TCP_HEADER) return undefined;
   if (v4 && fold(addWords(0, view, 0, IPV4_HEADER)) !== 0xffff) return undefined;
+  if (v4 && view.getUint16(IPV4_CHECKSUM) === NEGATIVE_ZERO) return undefined;
+  if (view.getUint16(transport + TCP_CHECKSUM) === NEGATIVE_ZERO) return undefined;
   const flags = view.getUint8(transport + TCP_FLAGS);
   const offset = view.getUint8(transport + TCP_OFFSET);
   const reserved = offset & 0x0f;

@@ -145,13 +145,15 @@ function writeTcp(whole: SuperPacket, index: number, view: DataView, start: numb
 }
 
 /**
- * Completes, in place, the checksum of a packet that is one. False when the header points outside of the packet.
+ * Completes, in place, the checksum of a packet that is one. False when the header points outside of the packet, or
+ * into its IP header, which has been read already.
  * @param bytes a packet that parseIpPacket has accepted, up to the end that its header tells
  */
 export function completeChecksum(bytes: Uint8Array, header: VirtioHeader): boolean {
   if ((header.flags & NEEDS_CSUM) === 0) return true;
   const { checksumStart: start, checksumOffset } = header;
-  if (start + checksumOffset + 2 > bytes.length) return false;
+  const ipHeader = familyOf(bytes) === 4 ? ((bytes[0] ?? 0) & 0x0f) * 4 : IPV6_HEADER;
+  if (start < ipHeader || start > bytes.length || start + checksumOffset + 2 > bytes.length) return false;
   const view = viewOf(bytes);
   const checksum = ~fold(addWords(0, view, start, bytes.length)) & 0xffff;
   // To UDP, zero says that there is no checksum (RFC 768).

@@ -17,7 +17,10 @@ int fragment_begin(struct fragmenter *fragmenter, const struct packet *packet, s
 {
     size_t header = (size_t)(packet->bytes[0] & 0x0f) * 4;
 
-    if (most < header + UNIT)
+    size_t offset = (size_t)(read16(packet->bytes + IPV4_FRAGMENT) & IPV4_FRAGMENT_OFFSET) * UNIT;
+
+    /* A fragment whose end is beyond any packet's would come round to the beginning. */
+    if (most < header + UNIT || offset + packet->length - header > PACKET_MAX)
         return -1;
     *fragmenter = (struct fragmenter){
         .packet = packet->bytes, .header_length = header, .length = packet->length, .most = most};

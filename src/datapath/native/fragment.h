@@ -25,7 +25,8 @@ static inline bool may_be_fragmented(const uint8_t *packet)
     return (packet[0] >> 4) == 4 && (packet[IPV4_FRAGMENT] & (IPV4_DONT_FRAGMENT >> 8)) == 0;
 }
 
-/* `packet` may be fragmented; `most` is what a fragment may be long. Returns -1 when that is too little for any. */
+/* `packet` may be fragmented; `most` is what a fragment may be long. Returns -1 when that is too little for
+ * any, or the packet is a fragment that cannot be. */
 int fragment_begin(struct fragmenter *fragmenter, const struct packet *packet, size_t most);
 
 static inline bool fragment_is_left(const struct fragmenter *fragmenter)

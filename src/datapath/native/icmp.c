@@ -20,6 +20,7 @@ enum {
     V6_HOP_BY_HOP = 0,
     V6_ROUTING = 43,
     V6_FRAGMENT = 44,
+    V6_AUTHENTICATION = 51,
     V6_DESTINATION_OPTIONS = 60,
     /* RFC 1812 4.3.2.5: precedence "internetwork control". */
     V4_TOS = 0xc0,
@@ -87,15 +88,17 @@ static bool may_be_error_or_later_fragment(const struct packet *packet)
     uint8_t next = bytes[IPV6_NEXT];
     size_t at = IPV6_HEADER;
 
-    while (next == V6_HOP_BY_HOP || next == V6_ROUTING || next == V6_FRAGMENT || next == V6_DESTINATION_OPTIONS) {
-        bool fragment = next == V6_FRAGMENT;
+    while (next == V6_HOP_BY_HOP || next == V6_ROUTING || next == V6_FRAGMENT || next == V6_AUTHENTICATION ||
+           next == V6_DESTINATION_OPTIONS) {
+        /* RFC 8200 4: in units of 8 bytes, less the first. RFC 4302 2.2: in units of 4, less two. */
+        size_t unit = next == V6_FRAGMENT ? 0 : next == V6_AUTHENTICATION ? 4 : 8;
 
         if (at + 8 > packet->length)
             return true;
-        if (fragment && (read16(bytes + at + 2) & 0xfff8) != 0)
+        if (next == V6_FRAGMENT && (read16(bytes + at + 2) & 0xfff8) != 0)
             return true;
         next = bytes[at];
-        at += fragment ? 8 : 8 + (size_t)bytes[at + 1] * 8; /* RFC 8200 4: in units of 8 bytes, less the first */
+        at += 8 + bytes[at + 1] * unit;
     }
     return next == PROTOCOL_ICMPV6 && (at >= packet->length || bytes[at] != V6_ECHO_REQUEST);
 }

@@ -11,6 +11,9 @@ enum kind {
     JOINABLE,
 };
 
+/* The other form of zero: right, and nobody writes it. What is written anew would be the usual one. */
+static const uint16_t NEGATIVE_ZERO = 0xffff;
+
 /* A packet as far as joining looks at it. */
 struct candidate {
     const struct packet *packet;
@@ -76,7 +79,7 @@ static bool is_joinable_tcp(const uint8_t *bytes, size_t length, struct candidat
     candidate->header_length = candidate->ip_length + header;
     candidate->payload = length - candidate->header_length;
     return (tcp[TCP_OFFSET] & 0x0f) == 0 && (tcp[TCP_FLAGS] & ~TCP_PSH) == TCP_ACK &&
-           read_word(tcp + TCP_URGENT) == 0 &&
+           read_word(tcp + TCP_URGENT) == 0 && read_word(tcp + TCP_CHECKSUM) != NEGATIVE_ZERO &&
            transport_checksum_is_right(bytes, candidate->ip_length, length, PROTOCOL_TCP);
 }
 
@@ -108,7 +111,8 @@ static struct candidate classify(const struct joiner *joiner, const struct packe
     }
     if (candidate.udp ? !joiner->udp : !joiner->tcp)
         return candidate;
-    if (is_v4(bytes) && checksum_fold(checksum_add(0, bytes, IPV4_HEADER)) != 0xffff)
+    if (is_v4(bytes) && (checksum_fold(checksum_add(0, bytes, IPV4_HEADER)) != 0xffff ||
+                         read_word(bytes + IPV4_CHECKSUM) == NEGATIVE_ZERO))
         return candidate;
     joinable = candidate.udp ? is_joinable_udp(bytes, packet->length, &candidate)
                              : is_joinable_tcp(bytes, packet->length, &candidate);

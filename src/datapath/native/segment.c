@@ -4,11 +4,16 @@
 
 #include "checksum.h"
 
+static size_t ip_header_length(const struct packet *packet)
+{
+    return packet_family(packet) == 4 ? (size_t)(packet->bytes[0] & 0x0f) * 4 : IPV6_HEADER;
+}
+
 /* Bytes from the start of the packet to the payload; 0 when what the header says cannot be. */
 static size_t headers_length(const struct virtio_header *header, const struct packet *packet, bool udp)
 {
     size_t transport = header->checksum_start, length;
-    size_t ip = packet_family(packet) == 4 ? (size_t)(packet->bytes[0] & 0x0f) * 4 : IPV6_HEADER;
+    size_t ip = ip_header_length(packet);
 
     if (transport < ip || transport + (udp ? UDP_HEADER : TCP_HEADER) > packet->length)
         return 0;
@@ -151,7 +156,7 @@ int segment_finish_checksum(const struct virtio_header *header, struct packet *p
 
     if ((header->flags & VIRTIO_NEEDS_CHECKSUM) == 0)
         return 0;
-    if (start > packet->length || at + 2 > packet->length)
+    if (start < ip_header_length(packet) || start > packet->length || at + 2 > packet->length)
         return -1;
     checksum = (uint16_t)~checksum_fold(checksum_add(0, packet->bytes + start, packet->length - start));
     if (checksum == 0 && header->checksum_offset == UDP_CHECKSUM)

@@ -51,7 +51,8 @@ static inline size_t segment_largest(const struct segmenter *segmenter)
  * length. To be called `count` times. */
 size_t segment_next(struct segmenter *segmenter, uint8_t *headers, const uint8_t **payload);
 
-/* Completes the checksum of a packet that is one. Returns 0, or -1 when the header points outside of the packet. */
+/* Completes the checksum of a packet that is one. Returns 0, or -1 when the header points outside of the packet, or into its
+ * IP header, which has been read already. */
 int segment_finish_checksum(const struct virtio_header *header, struct packet *packet);
 
 #endif
