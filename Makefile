@@ -20,7 +20,7 @@ SOURCES := $(shell find src -name '*.ts')
 NATIVE  := $(wildcard src/datapath/native/*.c src/datapath/native/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages test-packages build check demo test test-unit coverage bench soak fuzz clean root
+.PHONY: help setup packages test-packages build check demo test test-sanitized test-unit coverage bench soak fuzz clean root
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,7 +66,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 build: setup dist/corduroy.js dist/corduroy-datapath ## compile to dist/
 
 dist/corduroy.js: $(SOURCES) tsconfig.json tsconfig.build.json package.json node_modules/.package-lock.json
-	@find dist -mindepth 1 ! -name corduroy-datapath -delete 2>/dev/null || true
+	@find dist -mindepth 1 ! -name corduroy-datapath ! -path 'dist/sanitized*' ! -path 'dist/fuzz*' -delete 2>/dev/null || true
 	node_modules/.bin/tsc -p tsconfig.build.json
 	chmod 755 dist/corduroy.js dist/corduroyd.js
 	@touch $@
@@ -94,6 +94,10 @@ demo: root build ## three hosts on this machine, from nothing to ping and back (
 
 test: root build test-packages check ## everything: types, lint, unit, contract and whole-program tests
 	node_modules/.bin/vitest run
+
+test-sanitized: root build test-packages dist/sanitized/corduroy-datapath ## the network tests on a data plane with ASan and UBSan
+	CORDUROY_TEST_DATAPATH=dist/sanitized/corduroy-datapath node_modules/.bin/vitest run \
+	  --project netns --project contract test/netns test/contract/datapath
 
 test-unit: build ## only the tests that need no root
 	node_modules/.bin/vitest run --project unit

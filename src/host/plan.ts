@@ -57,6 +57,9 @@ export function isOurs(link: ObservedLink, own: Ownership): boolean {
 }
 
 /** Whether the link can become what is wanted; kind and queues are for a link's life. */
+/** Packets that wait for the engine; the kernel's 500 for a TUN is what a sender of small ones makes in a millisecond. */
+const TUN_QUEUE = 1000;
+
 function isAlike(wanted: LinkState, found: ObservedLink): boolean {
   return (
     wanted.name === found.name &&
@@ -84,7 +87,7 @@ function planLink(wanted: LinkState, found: ObservedLink | undefined, own: Owner
   const addresses = wanted.addresses.map(formatInterfaceAddress);
   const present = found?.addresses.map(formatInterfaceAddress) ?? [];
   return [
-    ...(found === undefined ? [createLine(wanted)] : []),
+    ...(found === undefined ? createLines(wanted) : []),
     ...(found?.alias === own.mark ? [] : [`link set dev ${name} alias ${own.mark}`]),
     ...(found?.mtu === wanted.mtu ? [] : [`link set dev ${name} mtu ${wanted.mtu}`]),
     ...present
@@ -97,10 +100,14 @@ function planLink(wanted: LinkState, found: ObservedLink | undefined, own: Owner
   ];
 }
 
-function createLine(link: LinkState): string {
+function createLines(link: LinkState): string[] {
   const { name, kind, mac } = link;
-  if (kind === 'tun') return `tuntap add dev ${name} mode tun${isMultiQueue(link) ? ' multi_queue' : ''}`;
-  return `link add name ${name} ${mac === undefined ? '' : `address ${mac} `}type ${kind}`;
+  if (kind !== 'tun')
+    return [`link add name ${name} ${mac === undefined ? '' : `address ${mac} `}type ${kind}`];
+  return [
+    `tuntap add dev ${name} mode tun${isMultiQueue(link) ? ' multi_queue' : ''}`,
+    `link set dev ${name} txqueuelen ${TUN_QUEUE}`,
+  ];
 }
 
 function planRoutes(

@@ -131,7 +131,7 @@ describe.skipIf(labObstacle())(`three hosts ${labObstacle() ?? ''}`, () => {
       ready: true,
       problems: [],
       mtu: 1472,
-      engine: { name: 'dgram', routes: 2 },
+      engine: { name: 'native', routes: 2 },
     });
     const peer = status.peers.find(({ publicIp }) => publicIp === h2.address);
     expect(peer?.sentPackets).toBeGreaterThan(0);

@@ -85,8 +85,13 @@ describe.skipIf(labObstacle())(`a daemon that comes and goes ${labObstacle() ?? 
   it('puts back a device, a route and firewall rules that somebody removed', async () => {
     const target = containerAddress([await lab.subnet(h2)]);
     const answered = () => lab.pings(h1.container.namespace, target, 0.2);
+    await lab.restartDaemon(h1, '--iptables-resync', '1');
+    await until('nothing is wrong before', answered);
     await lab.on(h1, 'ip', 'route', 'delete', '10.244.0.0/16');
-    await until('the route is back', answered);
+    await until('the route is back', async () =>
+      (await lab.on(h1, 'ip', 'route')).includes('10.244.0.0/16 dev corduroy0'),
+    );
+    await until('packets go that way', answered);
     await lab.on(h1, 'iptables', '-F', 'FORWARD');
     await until('the jump is back', async () =>
       (await lab.on(h1, 'iptables', '-S', 'FORWARD')).includes('CORDUROY-FORWARD'),

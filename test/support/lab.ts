@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gateway } from '../../src/bridge/subnet-env.ts';
@@ -12,9 +12,9 @@ import { inNamespace } from '../../src/lab/processes.ts';
 import { type LabHost, type LabSpec, labFolder, underlay } from '../../src/lab/topology.ts';
 import { Prefix } from '../../src/net/prefix.ts';
 import { canUseNamespaces } from './netns.ts';
+import { BUILT, findingsIn, programsUnderTest } from './programs.ts';
 
 const execute = promisify(execFile);
-const PROGRAMS = resolve('dist');
 export const NETWORK_PREFIX = '/coreos.com/network';
 
 /** Why a lab cannot be made on this machine, or `undefined`. */
@@ -30,7 +30,7 @@ export function labObstacle(): string | undefined {
 const present = new Set<string>();
 process.on('exit', () => {
   for (const name of present)
-    spawnSync(process.execPath, [join(PROGRAMS, 'corduroy.js'), 'lab', 'down', '--name', name]);
+    spawnSync(process.execPath, [join(BUILT, 'corduroy.js'), 'lab', 'down', '--name', name]);
 });
 
 /** A lab under a name of its own, with what a test does to it. `remove` ends it, as does the end of the process. */
@@ -44,7 +44,7 @@ export class TestLab {
   static async start(spec: Partial<Omit<LabSpec, 'name'>> = {}): Promise<TestLab> {
     const name = `t${Math.floor(Math.random() * 36 ** 6).toString(36)}`;
     present.add(name);
-    const lab = new Lab({ network: '10.244.0.0/16', mtu: 1500, ...spec, name }, PROGRAMS);
+    const lab = new Lab({ network: '10.244.0.0/16', mtu: 1500, ...spec, name }, programsUnderTest());
     await lab.start();
     return new TestLab(lab);
   }
@@ -54,9 +54,36 @@ export class TestLab {
     return await Promise.all(Array.from({ length: count }, (_, index) => this.lab.addHost(first + index)));
   }
 
+  /** @throws what sanitizers have found in a data plane */
   async remove(): Promise<void> {
+    const findings = this.#findings();
     await Lab.down(this.lab.spec.name);
     present.delete(this.lab.spec.name);
+    if (findings.length > 0) throw new Error(findings.join('\n'));
+  }
+
+  #findings(): string[] {
+    return this.lab.hosts().flatMap(({ name, runDir }) => {
+      const log = join(runDir, RUN_FILES.datapathLog);
+      const finding = existsSync(log) ? findingsIn(readFileSync(log, 'utf8')) : undefined;
+      return finding === undefined ? [] : [`the data plane of ${name}: ${finding}`];
+    });
+  }
+
+  /** What a package manager does: daemons that are started from now on are of another build. */
+  install(programs: string): void {
+    for (const program of ['corduroy', 'corduroyd']) {
+      const link = join(labFolder(this.lab.spec.name), 'bin', program);
+      rmSync(link);
+      symlinkSync(join(programs, `${program}.js`), link);
+    }
+  }
+
+  /** Ends the daemon of a host, and starts one with these flags in its place. Resolves when that is ready. */
+  async restartDaemon(host: LabHost, ...flags: string[]): Promise<StatusDocument> {
+    await this.endDaemon(host, 'SIGTERM');
+    this.lab.startDaemon(host, flags);
+    return await this.lab.untilReady(host);
   }
 
   /** Runs a command on a host, or in a namespace by name. @returns its standard output, trimmed */

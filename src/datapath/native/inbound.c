@@ -232,12 +232,10 @@ static void run(struct worker *worker)
     struct inbound *inbound = (struct inbound *)worker;
     struct engine *engine = worker->engine;
     unsigned most = offload_is_on(engine, OFFLOAD_BATCH) ? MESSAGES : 1, index;
-    int fd = engine->udp_fd[worker->queue];
+    int fd = engine->udp_fd[worker->queue], received = (int)most;
 
     for (;;) {
-        int received;
-
-        prepare(inbound, most);
+        prepare(inbound, received < 0 ? 0 : (unsigned)received); /* those that the last receive has used */
         received = recvmmsg(fd, inbound->message, most, MSG_WAITFORONE, NULL);
         if (received <= 0)
             continue; /* an ICMP error that a send met (EHOSTUNREACH and the like): the send tells of it */

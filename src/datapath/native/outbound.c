@@ -29,6 +29,7 @@ enum {
     NO_SEGMENT_FOR = 60 * 1000,
     /* What a stream of small packets is, and how many nanoseconds it is given to go on; see is_stream. */
     STREAM_PACKETS = 3,
+    STREAK_MAX = 64,
     STREAM_BYTES = 16 * 1024,
     STREAM_PAUSE = 20 * 1000,
 };
@@ -37,7 +38,7 @@ struct outbound {
     struct worker worker; /* the first member: see outbound_new */
     const struct table *table;
     bool segment, batching;
-    unsigned streak; /* batches since there was last nothing to read */
+    unsigned streak; /* batches that followed each other lately; 0: the next packet comes after a pause */
     struct send_batch batch;
     size_t headers_used;
     uint8_t headers[HEADERS_BYTES];
@@ -348,10 +349,15 @@ static bool forward_batch(struct outbound *outbound)
             outbound->table = worker_enter(worker);
         forward(outbound, outbound->packets + used, (size_t)length);
         used += ((size_t)length + 63) & ~(size_t)63; /* each packet begins a cache line */
+        if (outbound->streak == 0)
+            break; /* the first after a pause is not kept waiting while others are looked for */
     }
-    outbound->streak = packets == 0 ? 0 : outbound->streak + 1;
-    if (packets == 0)
+    if (packets == 0) {
+        outbound->streak /= 2; /* a stream that is interrupted for a moment is one still */
         return false;
+    }
+    if (outbound->streak < STREAK_MAX)
+        outbound->streak++;
     send_batch_flush(&outbound->batch);
     worker_leave(worker);
     return true;

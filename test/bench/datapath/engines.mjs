@@ -37,7 +37,7 @@ export function startEngines(build, hosts, { engine, offload, routes = FEW_ROUTE
       host.namespace,
       `ip tuntap add dev ${TUN} mode tun
        sysctl -qw net.ipv4.conf.${TUN}.accept_local=1
-       ip link set ${TUN} mtu ${ENGINE_MTU} up
+       ip link set ${TUN} txqueuelen 1000 mtu ${ENGINE_MTU} up
        ip address add ${host.tunnel}/32 dev ${TUN}
        ip route add ${OVERLAY} dev ${TUN}`,
     );

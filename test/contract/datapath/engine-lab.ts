@@ -17,6 +17,7 @@ import { isCode } from '../../../src/errors.ts';
 import { Ip } from '../../../src/net/ip.ts';
 import { Prefix } from '../../../src/net/prefix.ts';
 import { NetNamespace } from '../../support/netns.ts';
+import { findingsIn } from '../../support/programs.ts';
 import { UdpAgent } from '../../support/udp-agent.ts';
 import type { EngineHarness } from './harness.ts';
 
@@ -98,7 +99,7 @@ export class EngineLab {
       ip address add ${HOST.outerV6}/128 dev lo nodad
       ip address add ${PEER_A.outerV6}/128 dev lo nodad
       ip address add ${PEER_B.outerV6}/128 dev lo nodad
-      ip tuntap add dev ${TUN} mode tun
+      ip tuntap add dev ${TUN} mode tun ${(harness.queues ?? 1) > 1 ? 'multi_queue' : ''}
       sysctl -qw net.ipv4.conf.${TUN}.accept_local=1 net.ipv6.conf.${TUN}.addr_gen_mode=1
       ip link set ${TUN} mtu ${MTU} up
       ip address add ${HOST.tun}/32 dev ${TUN}
@@ -165,9 +166,12 @@ export class EngineLab {
     return { code: engine.exitCode, signal: engine.signalCode };
   }
 
+  /** @throws what sanitizers have found in the engine */
   async remove(): Promise<void> {
     await this.namespace.remove();
     rmSync(this.#folder, { recursive: true, force: true });
+    const finding = findingsIn(this.#log);
+    if (finding !== undefined) throw new Error(finding);
   }
 
   #start(): ChildProcess {

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { canUseNamespaces, type Probe } from '../../support/netns.ts';
+import { BUILT, DATAPATH } from '../../support/programs.ts';
 
 /** What the contract suite needs to know of an engine. */
 export interface EngineHarness {
@@ -10,10 +11,12 @@ export interface EngineHarness {
   command(tunName: string, socketPath: string): readonly [string, ...string[]];
   /** Whether it can be run here. */
   probe(): Probe;
+  /** How many queues it is started with, if more than one: then its device needs several too. */
+  readonly queues?: number;
 }
 
-export const DIST = resolve('dist');
-export const DATAPATH_PROGRAM = join(DIST, 'corduroy-datapath');
+export const DIST = BUILT;
+export const DATAPATH_PROGRAM = DATAPATH;
 export const DGRAM_PROGRAM = join(DIST, 'corduroy-datapath-dgram.js');
 
 export const dgramHarness: EngineHarness = {
@@ -37,6 +40,19 @@ export const nativeHarness: EngineHarness = {
   command: (tunName, socketPath) => [DATAPATH_PROGRAM, 'run', tunName, '--listen', socketPath],
   probe: () => firstObstacle(canUseNamespaces(), isBuilt(DATAPATH_PROGRAM)),
 };
+
+/** With several queues, which only this engine has. */
+export function nativeHarnessOf(queues: number): EngineHarness {
+  return {
+    ...nativeHarness,
+    queues,
+    command: (tunName, socketPath) => [
+      ...nativeHarness.command(tunName, socketPath),
+      '--queues',
+      String(queues),
+    ],
+  };
+}
 
 export function firstObstacle(...probes: readonly Probe[]): Probe {
   return probes.find((probe) => !probe.ok) ?? { ok: true };

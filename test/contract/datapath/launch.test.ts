@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectDatapath } from '../../../src/datapath/client.ts';
 import type { LaunchOptions } from '../../../src/datapath/launch.ts';
 import { isAlive, NetNamespace } from '../../support/netns.ts';
+import { findingsIn } from '../../support/programs.ts';
 import { DATAPATH_PROGRAM, DGRAM_PROGRAM, DIST, dgramHarness } from './harness.ts';
 
 const TUN = 'cdyt0';
@@ -33,7 +34,11 @@ describe('launchEngine', () => {
   });
   afterEach(async () => {
     await namespace?.remove();
-    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+    if (folder === undefined) return;
+    const log = join(folder, 'datapath.log');
+    const finding = existsSync(log) ? findingsIn(readFileSync(log, 'utf8')) : undefined;
+    rmSync(folder, { recursive: true, force: true });
+    if (finding !== undefined) throw new Error(finding);
   });
 
   async function launch(changes: Partial<LaunchOptions> = {}) {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectDatapath } from '../../../src/datapath/client.ts';
 import { canUseNamespaces, NetNamespace } from '../../support/netns.ts';
+import { findingsIn, SANITIZED } from '../../support/programs.ts';
 import { CONFIG } from './engine-lab.ts';
 import { DATAPATH_PROGRAM, firstObstacle, isBuilt } from './harness.ts';
 
@@ -14,12 +15,14 @@ describe('corduroy-datapath run', () => {
   let namespace: NetNamespace;
   let folder: string;
   let socket: string;
+  let log: string;
 
   beforeEach(async (context) => {
     if (!probe.ok) return context.skip(probe.reason);
     namespace = await NetNamespace.create();
     folder = mkdtempSync(join(tmpdir(), 'cdyt-'));
     socket = join(folder, 's');
+    log = '';
     await namespace.script(`
       ip link set lo up
       ip tuntap add dev one0 mode tun
@@ -29,6 +32,8 @@ describe('corduroy-datapath run', () => {
   afterEach(async () => {
     await namespace?.remove();
     if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+    const finding = findingsIn(log ?? '');
+    if (finding !== undefined) throw new Error(finding);
   });
 
   function run(...args: string[]) {
@@ -41,6 +46,9 @@ describe('corduroy-datapath run', () => {
   async function start(...args: string[]): Promise<ChildProcess & { readonly pid: number }> {
     const engine = namespace.spawn(DATAPATH_PROGRAM, ['run', ...args, '--listen', socket]);
     if (engine.stderr === null || engine.pid === undefined) throw new Error('the engine did not start');
+    engine.stderr.on('data', (chunk) => {
+      log += chunk;
+    });
     const [line] = await once(engine.stderr, 'data', { signal: AbortSignal.timeout(5000) });
     expect(String(line)).toMatch(/idle: version .*, device/);
     return Object.assign(engine, { pid: engine.pid });
@@ -94,7 +102,15 @@ describe('corduroy-datapath run', () => {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
     for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
       expect(status).toMatch(new RegExp(`^${set}:\t0+$`, 'm'));
-    expect(status).toMatch(/^Seccomp:\t2$/m);
+    await datapath.shutdown();
+  });
+
+  test('may use few system calls once it is configured', async (context) => {
+    if (SANITIZED !== undefined) context.skip(SANITIZED);
+    const { pid } = await start('one0');
+    const datapath = await connectDatapath(socket);
+    await datapath.configure({ ...CONFIG, tunName: 'one0' });
+    expect(readFileSync(`/proc/${pid}/status`, 'utf8')).toMatch(/^Seccomp:\t2$/m);
     await datapath.shutdown();
   });
 

@@ -65,6 +65,7 @@ describe('planHost', () => {
     const host = new SimulatedHost();
     expect(converge(host)).toEqual([
       'tuntap add dev corduroy0 mode tun',
+      'link set dev corduroy0 txqueuelen 1000',
       'link set dev corduroy0 alias corduroy',
       'link set dev corduroy0 mtu 1472',
       'address add 10.5.1.0/32 dev corduroy0',

@@ -72,6 +72,7 @@ export class SimulatedHost {
         const link = this.#link(option('dev'));
         if (words.includes('alias')) link.alias = option('alias');
         else if (words.includes('mtu')) link.mtu = Number(option('mtu'));
+        else if (words.includes('txqueuelen')) return;
         else if (words.at(-1) === 'up') link.up = true;
         else throw new Error('what is to be set?');
         return;
