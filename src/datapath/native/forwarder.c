@@ -21,41 +21,6 @@ enum {
     GRACE = 20 * 1000,
 };
 
-uint64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-bool is_first(atomic_uint *said, int error)
-{
-    unsigned bit = 1u << ((unsigned)error % 32);
-
-    if ((atomic_load_explicit(said, memory_order_relaxed) & bit) != 0)
-        return false;
-    return (atomic_fetch_or(said, bit) & bit) == 0;
-}
-
-/* The control thread frees a table that nobody has announced to read. It looks after it has put another in place: so a
- * worker that announces a table has to see that it is still the one. */
-const struct table *worker_enter(struct worker *worker)
-{
-    struct table *table;
-
-    do {
-        table = atomic_load(&worker->engine->table);
-        atomic_store(&worker->reading, table);
-    } while (table != atomic_load(&worker->engine->table));
-    return table;
-}
-
-void worker_leave(struct worker *worker)
-{
-    atomic_store_explicit(&worker->reading, NULL, memory_order_release);
-}
-
 void forwarder_swap_table(struct engine *engine, struct table *table)
 {
     const struct timespec grace = {.tv_nsec = GRACE};
@@ -142,8 +107,7 @@ static void *main_of_worker(void *argument)
     prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
     while (sem_wait(&worker->engine->forwarder->gate) < 0)
         ;
-    worker->run(worker);
-    return NULL;
+    worker_run(worker);
 }
 
 static int start(struct forwarder *forwarder, struct worker *worker, const pthread_attr_t *attributes)
@@ -171,11 +135,8 @@ int forwarder_start(struct engine *engine, char *error, size_t error_size)
     /* Signals are the control thread's. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &previous);
-    for (queue = 0, result = 0; queue < engine->queues && result == 0; queue++) {
-        result = start(forwarder, outbound_new(engine, queue), &attributes);
-        if (result == 0)
-            result = start(forwarder, inbound_new(engine, queue), &attributes);
-    }
+    for (queue = 0, result = 0; queue < engine->queues && result == 0; queue++)
+        result = start(forwarder, worker_new(engine, queue), &attributes);
     pthread_sigmask(SIG_SETMASK, &previous, NULL);
     pthread_attr_destroy(&attributes);
     if (result != 0) {

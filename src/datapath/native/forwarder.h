@@ -13,7 +13,7 @@ int forwarder_open(struct engine *engine, char *error, size_t error_size);
 /* Undoes forwarder_open. */
 void forwarder_close(struct engine *engine);
 
-/* Makes the workers, two a queue. They wait; so that a system call filter can be put on all of them first. Returns 0, or
+/* Makes the workers, one a queue. They wait; so that a system call filter can be put on all of them first. Returns 0, or
  * -1 with the reason in `error`. */
 int forwarder_start(struct engine *engine, char *error, size_t error_size);
 

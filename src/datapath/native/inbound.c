@@ -1,4 +1,5 @@
-/* From the peers to the TUN. */
+#include "inbound.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -22,6 +23,8 @@ enum {
      * many small packets that came singly; few enough to stay in the second-level cache. */
     MESSAGES = 16,
     MESSAGE_MAX = 65536,
+    /* Bytes of a receive: more than one datagram. */
+    BULK = 2048,
 };
 
 /* What comes with a receive: segment size, traffic class. */
@@ -31,8 +34,10 @@ union control {
 };
 
 struct inbound {
-    struct worker worker; /* the first member: see inbound_new */
+    struct worker *worker;
     const struct table *table;
+    uint64_t delivered_at; /* nanoseconds: the end of the last batch */
+    bool bulk;             /* it was of many bytes */
     /* The last inner addresses that were admitted, and from whom: the next packet mostly has the same. */
     struct address source, destination;
     const struct peer *admitted;
@@ -59,11 +64,11 @@ static void count_received(void *owner, unsigned packets, size_t bytes)
 
 static int write_tun(struct inbound *inbound, const struct iovec *iov, unsigned count)
 {
-    int fd = inbound->worker.engine->tun_fd[inbound->worker.queue];
+    int fd = inbound->worker->engine->tun_fd[inbound->worker->queue];
 
     while (writev(fd, iov, (int)count) < 0) {
         if (is_gone(errno))
-            tun_is_gone(&inbound->worker, errno);
+            tun_is_gone(inbound->worker, errno);
         if (errno != EINTR)
             return errno;
     }
@@ -84,8 +89,8 @@ static unsigned write_singly(struct inbound *inbound, const struct run *run)
             taken++;
             count_received(run->owner, 1, run->packet[index].iov_len);
         } else {
-            count_drops(inbound->worker.engine, IN_TUN_ERROR, 1);
-            tun_refused(&inbound->worker, error);
+            count_drops(inbound->worker->engine, IN_TUN_ERROR, 1);
+            tun_refused(inbound->worker, error);
         }
     }
     return taken;
@@ -95,7 +100,7 @@ static unsigned write_singly(struct inbound *inbound, const struct run *run)
 static void write_run(void *context, struct run *run)
 {
     struct inbound *inbound = context;
-    struct engine *engine = inbound->worker.engine;
+    struct engine *engine = inbound->worker->engine;
     int error = write_tun(inbound, run->iov, run->iov_count);
 
     if (error == 0) {
@@ -104,7 +109,7 @@ static void write_run(void *context, struct run *run)
     }
     if (run->count == 1) {
         count_drops(engine, IN_TUN_ERROR, 1);
-        tun_refused(&inbound->worker, error);
+        tun_refused(inbound->worker, error);
     } else if (write_singly(inbound, run) > 0) {
         /* So it was the joining that the kernel refused. */
         offload_lose(engine, run->udp ? OFFLOAD_TUN_USO : OFFLOAD_TUN_TSO, "the device refuses joined packets", error);
@@ -121,7 +126,7 @@ static bool same_address(struct address one, struct address other)
 /* Whether the packet is of the peer's and for this host; else the reason is counted. */
 static bool is_admitted(struct inbound *inbound, const struct packet *packet, const struct peer *peer)
 {
-    struct engine *engine = inbound->worker.engine;
+    struct engine *engine = inbound->worker->engine;
     const struct route *back;
 
     if (!engine->config.strict_source)
@@ -146,7 +151,7 @@ static bool is_admitted(struct inbound *inbound, const struct packet *packet, co
 
 static void deliver(struct inbound *inbound, uint8_t *bytes, size_t length, struct peer *peer, uint8_t outer_ecn)
 {
-    struct engine *engine = inbound->worker.engine;
+    struct engine *engine = inbound->worker->engine;
     struct packet packet;
     enum packet_verdict verdict = packet_parse(bytes, length, &packet);
 
@@ -198,7 +203,7 @@ static void take(struct inbound *inbound, unsigned index)
     struct peer *peer = table_sender(inbound->table, endpoint_address(&inbound->sender[index]));
 
     if (peer == NULL) {
-        count_drops(inbound->worker.engine, IN_UNKNOWN_PEER, left == 0 ? 1 : (left + segment - 1) / segment);
+        count_drops(inbound->worker->engine, IN_UNKNOWN_PEER, left == 0 ? 1 : (left + segment - 1) / segment);
         return;
     }
     do {
@@ -227,39 +232,39 @@ static void prepare(struct inbound *inbound, unsigned count)
     }
 }
 
-static void run(struct worker *worker)
+void inbound_batch(struct inbound *inbound)
 {
-    struct inbound *inbound = (struct inbound *)worker;
-    struct engine *engine = worker->engine;
-    unsigned most = offload_is_on(engine, OFFLOAD_BATCH) ? MESSAGES : 1, index;
-    int fd = engine->udp_fd[worker->queue], received = (int)most;
+    struct engine *engine = inbound->worker->engine;
+    /* As in outbound.c: a small one that comes after a pause is not kept waiting while others are looked for. */
+    bool stream = inbound->bulk || now_ns() - inbound->delivered_at < STREAM_GAP;
+    unsigned most = stream && offload_is_on(engine, OFFLOAD_BATCH) ? MESSAGES : 1;
+    int fd = engine->udp_fd[inbound->worker->queue], index;
+    int received = recvmmsg(fd, inbound->message, most, MSG_DONTWAIT, NULL);
 
-    for (;;) {
-        prepare(inbound, received < 0 ? 0 : (unsigned)received); /* those that the last receive has used */
-        received = recvmmsg(fd, inbound->message, most, MSG_WAITFORONE, NULL);
-        if (received <= 0)
-            continue; /* an ICMP error that a send met (EHOSTUNREACH and the like): the send tells of it */
-        inbound->joiner.tcp = offload_is_on(engine, OFFLOAD_TUN_TSO);
-        inbound->joiner.udp = offload_is_on(engine, OFFLOAD_TUN_USO);
-        inbound->table = worker_enter(worker);
-        inbound->admitted = NULL;
-        for (index = 0; index < (unsigned)received; index++)
-            take(inbound, index);
-        join_flush(&inbound->joiner);
-        worker_leave(worker);
-    }
+    if (received <= 0)
+        return; /* there was an error for a send (EHOSTUNREACH and the like), which tells of it */
+    inbound->joiner.tcp = offload_is_on(engine, OFFLOAD_TUN_TSO);
+    inbound->joiner.udp = offload_is_on(engine, OFFLOAD_TUN_USO);
+    inbound->table = worker_enter(inbound->worker);
+    inbound->admitted = NULL;
+    for (index = 0; index < received; index++)
+        take(inbound, (unsigned)index);
+    join_flush(&inbound->joiner);
+    worker_leave(inbound->worker);
+    prepare(inbound, (unsigned)received); /* those that were used */
+    inbound->bulk = inbound->message[0].msg_len > BULK;
+    inbound->delivered_at = now_ns();
 }
 
-struct worker *inbound_new(struct engine *engine, unsigned queue)
+struct inbound *inbound_new(struct worker *worker)
 {
     struct inbound *inbound = calloc(1, sizeof *inbound);
 
     if (inbound == NULL)
         return NULL;
-    inbound->worker.engine = engine;
-    inbound->worker.queue = queue;
-    inbound->worker.run = run;
+    inbound->worker = worker;
     inbound->joiner.emit = write_run;
     inbound->joiner.context = inbound;
-    return &inbound->worker;
+    prepare(inbound, MESSAGES);
+    return inbound;
 }

@@ -1,6 +1,6 @@
-/* From the TUN to the peers. */
+#include "outbound.h"
+
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -27,18 +27,17 @@ enum {
     HEADERS_BYTES = 64 * 1024,
     /* Milliseconds that segmented sends to a peer are not tried for, after its path refused one. */
     NO_SEGMENT_FOR = 60 * 1000,
-    /* What a stream of small packets is, and how many nanoseconds it is given to go on; see is_stream. */
-    STREAM_PACKETS = 3,
-    STREAK_MAX = 64,
-    STREAM_BYTES = 16 * 1024,
+    /* Small packets of a stream (fewer bytes than STREAM_BYTES together) are given so many nanoseconds to become more, for a
+     * send costs about the same for one and for sixty. */
     STREAM_PAUSE = 20 * 1000,
+    STREAM_BYTES = 16 * 1024,
 };
 
 struct outbound {
-    struct worker worker; /* the first member: see outbound_new */
+    struct worker *worker;
     const struct table *table;
     bool segment, batching;
-    unsigned streak; /* batches that followed each other lately; 0: the next packet comes after a pause */
+    uint64_t sent_at; /* nanoseconds: the end of the last batch */
     struct send_batch batch;
     size_t headers_used;
     uint8_t headers[HEADERS_BYTES];
@@ -65,7 +64,7 @@ static bool may_send_icmp(struct forwarder *forwarder)
 /* Tells the sender of a packet what became of it. */
 static void answer(struct outbound *outbound, enum icmp_error error, const struct packet *packet, size_t mtu)
 {
-    struct engine *engine = outbound->worker.engine;
+    struct engine *engine = outbound->worker->engine;
     const struct engine_config *config = &engine->config;
     struct virtio_header header = {0};
     uint8_t bytes[ICMP_PACKET_MAX];
@@ -79,8 +78,8 @@ static void answer(struct outbound *outbound, enum icmp_error error, const struc
         return;
     iov[1].iov_len = icmp_answer(bytes, error, packet, &config->icmp_source[index], (uint32_t)mtu);
     if (iov[1].iov_len > 0 && may_send_icmp(engine->forwarder) &&
-        writev(engine->tun_fd[outbound->worker.queue], iov, 2) < 0)
-        tun_refused(&outbound->worker, errno);
+        writev(engine->tun_fd[outbound->worker->queue], iov, 2) < 0)
+        tun_refused(outbound->worker, errno);
 }
 
 /* The same about a datagram in pieces: an answer quotes no more than ICMP_PACKET_MAX bytes. */
@@ -111,7 +110,7 @@ static void answer_datagram(struct outbound *outbound, enum icmp_error error, co
 static void failed(void *context, const struct send_group *group, const struct datagram *datagram, int error)
 {
     struct outbound *outbound = context;
-    struct engine *engine = outbound->worker.engine;
+    struct engine *engine = outbound->worker->engine;
     char text[ADDRESS_TEXT];
 
     if (error == EMSGSIZE) {
@@ -157,7 +156,7 @@ static unsigned segments_limit(const struct outbound *outbound, struct peer *pee
 
 static uint8_t outer_ecn(const struct outbound *outbound, const struct packet *packet)
 {
-    return outbound->worker.engine->config.ecn ? ecn_of(packet->bytes) : ECN_NOT_ECT;
+    return outbound->worker->engine->config.ecn ? ecn_of(packet->bytes) : ECN_NOT_ECT;
 }
 
 /* Headers stay until the flush. */
@@ -204,7 +203,7 @@ static bool send_fragments(struct outbound *outbound, const struct packet *packe
 static const struct route *route_of(struct outbound *outbound, const struct packet *packet, size_t length, unsigned count,
                                     const struct datagram *first)
 {
-    struct engine *engine = outbound->worker.engine;
+    struct engine *engine = outbound->worker->engine;
     const struct route *route;
     enum drop_reason reason;
     enum icmp_error error = ICMP_TOO_BIG;
@@ -262,7 +261,7 @@ static void send_super_packet(struct outbound *outbound, const struct virtio_hea
     unsigned limit;
 
     if (segment_begin(&segmenter, header, packet) < 0) {
-        count_drops(outbound->worker.engine, OUT_TRUNCATED, 1);
+        count_drops(outbound->worker->engine, OUT_TRUNCATED, 1);
         return;
     }
     trial = segmenter;
@@ -291,7 +290,7 @@ static void forward(struct outbound *outbound, uint8_t *bytes, size_t length)
     memcpy(&header, bytes, sizeof header);
     verdict = packet_parse(bytes + sizeof header, length - sizeof header, &packet);
     if (verdict != PACKET_OK) {
-        count_drops(outbound->worker.engine, verdict == PACKET_TRUNCATED ? OUT_TRUNCATED : OUT_BAD_VERSION, 1);
+        count_drops(outbound->worker->engine, verdict == PACKET_TRUNCATED ? OUT_TRUNCATED : OUT_BAD_VERSION, 1);
         return;
     }
     if (is_super_packet(&header))
@@ -299,19 +298,12 @@ static void forward(struct outbound *outbound, uint8_t *bytes, size_t length)
     else if (segment_finish_checksum(&header, &packet) == 0)
         send_packet(outbound, &packet);
     else
-        count_drops(outbound->worker.engine, OUT_TRUNCATED, 1);
+        count_drops(outbound->worker->engine, OUT_TRUNCATED, 1);
 }
 
 static bool is_transient(int error)
 {
     return error == EINTR || error == ENOBUFS || error == ENOMEM;
-}
-
-/* Small packets that came together, or right after others: more are likely to follow, and together they cost far less. A
- * lone packet may have an answer waited for, and goes at once. */
-static bool is_stream(const struct outbound *outbound, unsigned packets, size_t bytes)
-{
-    return packets > 0 && packets + outbound->streak >= STREAM_PACKETS && bytes < STREAM_BYTES;
 }
 
 static void wait_for_more(void)
@@ -321,73 +313,64 @@ static void wait_for_more(void)
     nanosleep(&pause, NULL);
 }
 
-/* Reads and forwards what is there, up to a batch. Returns whether anything was. */
-static bool forward_batch(struct outbound *outbound)
+/* Reads a packet to `at`. Returns its length, 0 when there is none. */
+static size_t read_packet(struct worker *worker, uint8_t *at)
 {
-    struct worker *worker = &outbound->worker;
-    int fd = worker->engine->tun_fd[worker->queue];
-    unsigned packets = 0, most = outbound->batching ? BATCH_PACKETS : 1;
-    size_t used = 0;
-    bool waited = false;
+    ssize_t length;
 
+    do
+        length = read(worker->engine->tun_fd[worker->queue], at, READ_MAX);
+    while (length < 0 && is_transient(errno));
+    if (length < 0 && errno == EAGAIN)
+        return 0;
+    if (length <= 0)
+        tun_is_gone(worker, length < 0 ? errno : ENODEV);
+    return (size_t)length;
+}
+
+void outbound_batch(struct outbound *outbound)
+{
+    size_t length = read_packet(outbound->worker, outbound->packets), used = 0;
+    unsigned packets = 0;
+    bool stream, waited = false;
+
+    if (length == 0)
+        return;
+    /* One that comes after a pause may have an answer waited for: it goes at once, without a look at what else there is. */
+    stream = outbound->batching && now_ns() - outbound->sent_at < STREAM_GAP;
     outbound->headers_used = 0;
-    while (packets < most && used < BATCH_BYTES) {
-        ssize_t length = read(fd, outbound->packets + used, READ_MAX);
-
-        if (length < 0 && is_transient(errno))
-            continue;
-        if (length < 0 && errno == EAGAIN) {
-            if (waited || !is_stream(outbound, packets, used))
-                break;
+    outbound->table = worker_enter(outbound->worker);
+    for (;;) {
+        forward(outbound, outbound->packets + used, length);
+        used += (length + 63) & ~(size_t)63; /* each packet begins a cache line */
+        if (!stream || used >= BATCH_BYTES || ++packets == BATCH_PACKETS)
+            break;
+        length = read_packet(outbound->worker, outbound->packets + used);
+        if (length == 0 && !waited && used < STREAM_BYTES) {
             wait_for_more();
             waited = true;
-            continue;
+            length = read_packet(outbound->worker, outbound->packets + used);
         }
-        if (length <= 0)
-            tun_is_gone(worker, length < 0 ? errno : ENODEV);
-        if (packets++ == 0)
-            outbound->table = worker_enter(worker);
-        forward(outbound, outbound->packets + used, (size_t)length);
-        used += ((size_t)length + 63) & ~(size_t)63; /* each packet begins a cache line */
-        if (outbound->streak == 0)
-            break; /* the first after a pause is not kept waiting while others are looked for */
+        if (length == 0)
+            break;
     }
-    if (packets == 0) {
-        outbound->streak /= 2; /* a stream that is interrupted for a moment is one still */
-        return false;
-    }
-    if (outbound->streak < STREAK_MAX)
-        outbound->streak++;
     send_batch_flush(&outbound->batch);
-    worker_leave(worker);
-    return true;
+    worker_leave(outbound->worker);
+    outbound->sent_at = now_ns();
 }
 
-static void run(struct worker *worker)
-{
-    struct outbound *outbound = (struct outbound *)worker;
-    struct engine *engine = worker->engine;
-    struct pollfd readable = {.fd = engine->tun_fd[worker->queue], .events = POLLIN};
-
-    outbound->batch.fd = engine->udp_fd[worker->queue];
-    outbound->segment = offload_is_on(engine, OFFLOAD_UDP_SEGMENT);
-    outbound->batching = offload_is_on(engine, OFFLOAD_BATCH);
-    for (;;)
-        if (!forward_batch(outbound))
-            poll(&readable, 1, -1);
-}
-
-struct worker *outbound_new(struct engine *engine, unsigned queue)
+struct outbound *outbound_new(struct worker *worker)
 {
     struct outbound *outbound = calloc(1, sizeof *outbound);
 
     if (outbound == NULL)
         return NULL;
-    outbound->worker.engine = engine;
-    outbound->worker.queue = queue;
-    outbound->worker.run = run;
+    outbound->worker = worker;
+    outbound->segment = offload_is_on(worker->engine, OFFLOAD_UDP_SEGMENT);
+    outbound->batching = offload_is_on(worker->engine, OFFLOAD_BATCH);
+    outbound->batch.fd = worker->engine->udp_fd[worker->queue];
     outbound->batch.failed = failed;
     outbound->batch.segments_refused = segments_refused;
     outbound->batch.context = outbound;
-    return &outbound->worker;
+    return outbound;
 }

@@ -12,21 +12,24 @@
 enum {
     /* Errors a second, of all workers: enough for people and TCP, too few to be of use to anybody else. */
     ICMP_PER_SECOND = 100,
+    /* Nanoseconds: packets that follow the last ones sooner are a stream. */
+    STREAM_GAP = 10 * 1000,
 };
 
-/* A thread that moves packets one way: from a queue of the TUN to its UDP socket (outbound.c), or back (inbound.c). */
+/* A thread that moves the packets of one queue: from the TUN to the UDP socket (outbound.c), and back (inbound.c). */
 struct worker {
     struct engine *engine;
     unsigned queue;
     pthread_t thread;
-    void (*run)(struct worker *worker);
+    struct outbound *outbound;
+    struct inbound *inbound;
     /* The table that it reads now; NULL: none, it waits. */
     _Atomic(struct table *) reading;
 };
 
 /* What the workers share. */
 struct forwarder {
-    struct worker *worker[2 * QUEUES_MAX];
+    struct worker *worker[QUEUES_MAX];
     unsigned workers;
     sem_t gate; /* until forwarder_go */
     bool going;
@@ -37,18 +40,21 @@ struct forwarder {
     atomic_uint tun_said; /* bit per error of the TUN that the log has told of */
 };
 
-/* Milliseconds of a clock that never goes back. */
-uint64_t now_ms(void);
+/* The worker of a queue, with its buffers. NULL when memory is short. */
+struct worker *worker_new(struct engine *engine, unsigned queue);
 
-/* The table for the packets of one batch. It stays until worker_leave; nothing that waits may come between. */
+/* Moves packets as long as the process lives. */
+_Noreturn void worker_run(struct worker *worker);
+
+/* The table for the packets of one batch. It stays until worker_leave; nothing that waits for long may come between. */
 const struct table *worker_enter(struct worker *worker);
 void worker_leave(struct worker *worker);
 
+/* Of a clock that never goes back. */
+uint64_t now_ns(void);
+uint64_t now_ms(void);
+
 /* Whether this is the first failure of its kind: sets its bit in `said`. */
 bool is_first(atomic_uint *said, int error);
-
-/* Makes the worker of a direction, with its buffers. NULL when memory is short. */
-struct worker *outbound_new(struct engine *engine, unsigned queue);
-struct worker *inbound_new(struct engine *engine, unsigned queue);
 
 #endif

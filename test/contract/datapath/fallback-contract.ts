@@ -4,9 +4,11 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { Ip } from '../../../src/net/ip.ts';
+import { GSO_TCPV4, NEEDS_CSUM, VIRTIO_HEADER, writeVirtioHeader } from '../../../src/wire/virtio-header.ts';
 import { NetNamespace } from '../../support/netns.ts';
 import { type AgentSocket, UdpAgent } from '../../support/udp-agent.ts';
 import { tcpPacket } from './differential/packet-maker.ts';
+import { WireAgent } from './differential/wire-agent.ts';
 import {
   CONFIG,
   dropped,
@@ -17,6 +19,7 @@ import {
   route,
   statsUntil,
   TABLE,
+  TUN,
 } from './engine-lab.ts';
 import { whileStopped } from './stopped.ts';
 
@@ -50,11 +53,14 @@ export function describeFallbacks(lab: () => EngineLab): void {
     const obstacle = lacks('strace', '-V');
     if (obstacle !== undefined) return skip(obstacle);
     const datapath = await lab().connectConfigured();
-    const peer = await lab().agent.open(PEER_A.outer, PORT);
-    // Not the first send, which carries one packet that is not kept waiting.
-    const tracer = await expectBatch(lab(), peer, 0, () => refuseOnce(lab(), 'sendmsg', 'EIO', 2));
-    await expectBatch(lab(), peer, 1);
-    await tracer?.end();
+    const wire = wireAgent(lab());
+    await wire.sync();
+    const tracer = await refuseOnce(lab(), 'sendmsg', 'EIO');
+    for (let round = 1; round <= 2; round++) {
+      wire.inject('tun', superPacket());
+      await wire.until('the segments are there', () => wire.atPeer[0]?.length === round * PACKETS);
+    }
+    await tracer.end();
     const stats = await statsUntil(datapath, ({ peers }) =>
       peers.some(({ sentPackets }) => sentPackets === BigInt(2 * PACKETS)),
     );
@@ -70,21 +76,19 @@ export function describeFallbacks(lab: () => EngineLab): void {
     const obstacle = lacks('strace', '-V');
     if (obstacle !== undefined) return skip(obstacle);
     const datapath = await lab().connectConfigured();
-    const peer = await lab().agent.open(PEER_A.outer, PORT);
-    for (let round = 0; round < 2; round++) {
+    const wire = wireAgent(lab());
+    await wire.sync();
+    const tracer = await refuseOnce(lab(), 'writev', 'EINVAL');
+    for (let round = 1; round <= 2; round++) {
       const before = await lab().outOfTun();
-      const send = () => {
-        for (const packet of segments()) peer.send(packet, HOST.outer, PORT);
-      };
-      const refuse = round === 0 ? () => refuseOnce(lab(), 'writev', 'EINVAL') : undefined;
-      const tracer = await sendTogether(lab(), send, refuse);
+      wire.send(0, Buffer.concat(segments()), 140);
       await statsUntil(datapath, ({ peers }) =>
-        peers.some(({ receivedPackets }) => receivedPackets === BigInt((round + 1) * PACKETS)),
+        peers.some(({ receivedPackets }) => receivedPackets === BigInt(round * PACKETS)),
       );
-      await tracer?.end();
       // One by one, the first time because the joined write failed, then because it is not tried again.
       expect((await lab().outOfTun()).packets - before.packets).toBe(PACKETS);
     }
+    await tracer.end();
     const stats = await datapath.stats();
     expect(dropped(stats)).toEqual({});
     expect(stats.offloads.find(({ offload }) => offload === 'tun-tso')).toEqual({
@@ -93,6 +97,16 @@ export function describeFallbacks(lab: () => EngineLab): void {
       reason: expect.stringMatching(/refuses joined packets: Invalid argument/),
     });
     expect(lab().log.match(/tun-tso is not used any more/g)).toHaveLength(1);
+  });
+}
+
+function wireAgent({ namespace }: EngineLab): WireAgent {
+  return new WireAgent(namespace, {
+    tun: TUN,
+    plain: 'out0',
+    host: HOST.outer,
+    port: PORT,
+    peers: [PEER_A.outer],
   });
 }
 
@@ -118,38 +132,18 @@ async function joinWithoutChecksums(lab: EngineLab, far: NetNamespace): Promise<
   `);
 }
 
-/** Packets of one size, which the engine reads together, come to the peer whole and in order. */
-async function expectBatch(
-  lab: EngineLab,
-  peer: AgentSocket,
-  round: number,
-  before?: () => Promise<Tracer>,
-): Promise<Tracer | undefined> {
+/** Packets of one size, which are all there before the engine reads the first, come to the peer whole and in order. */
+async function expectBatch(lab: EngineLab, peer: AgentSocket, round: number): Promise<void> {
   const texts = Array.from({ length: PACKETS }, (_each, packet) => `${round} ${String(packet).padStart(3)}`);
   const local = await lab.agent.open(HOST.inner);
-  const send = () => {
-    for (const text of texts) local.send(Buffer.from(text), PEER_A.inner, 9);
-  };
-  const tracer = await sendTogether(lab, send, before);
-  for (const text of texts) expect((await peer.next()).bytes.subarray(28).toString()).toBe(text);
-  return tracer;
-}
-
-/** Sends PACKETS datagrams that are one batch to the engine, which stands still until all are on the way. */
-async function sendTogether(
-  lab: EngineLab,
-  send: () => void,
-  before?: () => Promise<Tracer>,
-): Promise<Tracer | undefined> {
-  return await whileStopped(lab.pid, async () => {
-    const tracer = await before?.();
+  await whileStopped(lab.pid, async () => {
     const sent = sentDatagrams(lab);
-    send();
+    for (const text of texts) local.send(Buffer.from(text), PEER_A.inner, 9);
     const deadline = performance.now() + 5000;
     for (; sentDatagrams(lab) < sent + PACKETS; await sleep(5))
       if (performance.now() > deadline) throw new Error('the packets are not sent');
-    return tracer;
   });
+  for (const text of texts) expect((await peer.next()).bytes.subarray(28).toString()).toBe(text);
 }
 
 /** UDP datagrams that any socket of the namespace has ever sent. */
@@ -158,7 +152,7 @@ function sentDatagrams({ pid }: EngineLab): number {
   return Number(values.split(' ')[names.split(' ').indexOf('OutDatagrams')]);
 }
 
-/** TCP segments that follow on each other. */
+/** TCP segments that follow on each other, of 140 bytes each. */
 function segments(): Buffer[] {
   const ip = { source: PEER_A.inner, destination: '10.5.1.77' };
   return Array.from({ length: PACKETS }, (_each, index) => {
@@ -167,14 +161,20 @@ function segments(): Buffer[] {
   });
 }
 
-/** Has the kernel refuse the engine's next call, or a later one, once; in its place it gets one that the filter allows. */
-async function refuseOnce(
-  lab: EngineLab,
-  call: 'sendmsg' | 'writev',
-  error: string,
-  which = 1,
-): Promise<Tracer> {
-  const inject = `inject=${call}:error=${error}:syscall=getpid:when=${which}`;
+/** As many, in one piece, as the kernel hands them to the engine. */
+function superPacket(): Buffer {
+  const ip = { source: HOST.inner, destination: PEER_A.inner };
+  const tcp = { sourcePort: 4000, destinationPort: 80, sequence: 1000, flags: 0x10 };
+  const { bytes, transport, payload } = tcpPacket(ip, tcp, Buffer.alloc(100 * PACKETS), 'partial');
+  const header = Buffer.alloc(VIRTIO_HEADER);
+  const gso = { flags: NEEDS_CSUM, gsoType: GSO_TCPV4, headerLength: payload, gsoSize: 100 };
+  writeVirtioHeader({ ...gso, checksumStart: transport, checksumOffset: 16 }, header);
+  return Buffer.concat([header, bytes]);
+}
+
+/** Has the kernel refuse the engine's next call, once; in its place it gets one that the filter allows. */
+async function refuseOnce(lab: EngineLab, call: 'sendmsg' | 'writev', error: string): Promise<Tracer> {
+  const inject = `inject=${call}:error=${error}:syscall=getpid:when=1`;
   const args = ['-f', '-e', `trace=${call}`, '-e', inject, '-p', String(lab.pid)];
   const tracer = lab.namespace.spawn('strace', args, { stdio: ['ignore', 'ignore', 'pipe'] });
   if (tracer.stderr === null) throw new Error('strace has no standard error');
