@@ -45,6 +45,8 @@ export interface Backend {
   readonly mtu: number;
   /** What the lease says of this host. */
   readonly attributes: LeaseAttributes;
+  /** What the operator should hear once: settings that do not go together. */
+  readonly warning?: string;
   readonly desired: (input: BackendInput) => BackendState;
 }
 

@@ -28,6 +28,7 @@ export type Request =
 /** Largest inner packet: what fits a UDP datagram over IPv4. Smallest: what every IPv4 link must carry (RFC 791). */
 const MTU_MIN = 68;
 const MTU_MAX = 65_507;
+const ICMP_SOURCES_MAX = 16;
 /** IFNAMSIZ of the kernel, less its final zero byte. */
 const DEVICE_NAME_MAX = 15;
 const QUEUES_MAX = 16;
@@ -124,7 +125,7 @@ export function encodeConfig(config: EngineConfig): Uint8Array {
 
 function readConfig(reader: ByteReader): EngineConfig {
   const tunName = reader.string();
-  if (tunName === '' || Buffer.byteLength(tunName) > DEVICE_NAME_MAX) {
+  if (tunName === '' || Buffer.byteLength(tunName) > DEVICE_NAME_MAX || tunName.includes('\0')) {
     throw new CorduroyError('malformed', `"${tunName}" is not a device name of 1 … ${DEVICE_NAME_MAX} bytes`);
   }
   const mtu = reader.u32();
@@ -132,7 +133,11 @@ function readConfig(reader: ByteReader): EngineConfig {
     throw new CorduroyError('malformed', `an MTU of ${mtu} is not in ${MTU_MIN} … ${MTU_MAX}`);
   }
   const listen = reader.endpoint();
-  const icmpSources = Array.from({ length: reader.u8() }, () => reader.address());
+  const sources = reader.u8();
+  if (sources > ICMP_SOURCES_MAX) {
+    throw new CorduroyError('malformed', `${sources} ICMP sources are more than ${ICMP_SOURCES_MAX}`);
+  }
+  const icmpSources = Array.from({ length: sources }, () => reader.address());
   const flags = reader.u8();
   if (flags > FLAGS_ALL) {
     throw new CorduroyError('malformed', `${flags} has flags that are not known (${FLAGS_ALL} are all)`);

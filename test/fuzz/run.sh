@@ -19,7 +19,7 @@ declare -A parts=(
   [segment]='segment packet checksum reference shape'
   [join]='join packet checksum reference shape'
   [table]='table prefix-map messages bytes address encode'
-  [control]='control connection requests configure messages bytes address table prefix-map encode stand-in tracked'
+  [control]='control clock connection requests configure messages bytes address table prefix-map encode stand-in tracked'
   [prefix-map]='prefix-map'
 )
 # The system calls of the control thread, which the target plays.

@@ -43,6 +43,10 @@ export const udp: BackendKind = {
   },
 };
 
+const ECN_LOST =
+  'the network config says Backend.ECN true, and the dgram engine of this host (--datapath-engine) does not bring ' +
+  'congestion marks in: senders of other hosts will not slow down. Use the native engine, or set Backend.ECN to false';
+
 function parseEngine(text: string): EngineKind {
   const engine = ENGINES.find((name) => name === text.toLowerCase());
   if (engine === undefined) throw new CorduroyError('malformed', `has to be one of ${ENGINES.join(', ')}`);
@@ -87,7 +91,10 @@ function openUdp(options: UdpOptions, { iface, tun, datapath }: BackendContext):
       }),
     },
   });
-  return { mtu, attributes: { publicIp: iface.publicIp, publicIpv6: undefined }, desired };
+  const attributes = { publicIp: iface.publicIp, publicIpv6: undefined };
+  return options.ecn && !isNative
+    ? { mtu, attributes, desired, warning: ECN_LOST }
+    : { mtu, attributes, desired };
 }
 
 /** The subnet's first address, as a host address: flannel's convention for tunnel devices. */

@@ -215,7 +215,10 @@ function refused(refusal: Extract<Reply, { kind: 'refused' }>['refusal'], text: 
 }
 
 function describe(config: EngineConfig): string {
-  const { tunName, mtu, listen, icmpSources, strictSource, offload } = config;
+  const { tunName, mtu, listen, icmpSources, strictSource, offload, ecn, queues } = config;
   const sources = icmpSources.length === 0 ? 'none' : icmpSources.join(', ');
-  return `${tunName} MTU ${mtu} on UDP ${formatEndpoint(listen)}, ICMP from ${sources}, strict source ${strictSource}, offload ${offload}`;
+  return (
+    `${tunName} MTU ${mtu} on UDP ${formatEndpoint(listen)}, ICMP from ${sources}, strict source ${strictSource}, ` +
+    `offload ${offload}, ECN ${ecn}, queues ${queues}`
+  );
 }

@@ -70,8 +70,8 @@ static void fail(const char *what, const char *why, struct reply *reply)
     log_line("%s", reply->text);
 }
 
-/* The sockets are open. The workers are made before the filter, so that it is put on them, and wait until all rights
- * are gone. */
+/* The sockets are open. The workers are made before the filter, so that it is put on them, and wait for the
+ * first table. */
 static void give_up_rights(struct engine *engine, struct reply *reply)
 {
     char rights[STEP_TEXT], filter[STEP_TEXT], text[CONFIG_TEXT];

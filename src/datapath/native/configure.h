@@ -3,7 +3,8 @@
 
 #include "requests.h"
 
-/* From idle to forwarding, once in an engine's life: opens the sockets, gives up every right, and lets the workers go.
+/* From idle to forwarding, once in an engine's life: opens the sockets, gives up every right, and makes the
+ * workers, which go with the first table.
  * The same configuration again is granted and changes nothing. */
 void configure_engine(struct engine *engine, const struct engine_config *config, struct reply *reply);
 

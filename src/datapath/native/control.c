@@ -13,7 +13,7 @@
 #include "messages.h"
 #include "requests.h"
 
-/* Root alone can connect, but a daemon with a defect must not use up the engine's descriptors. */
+/* Root and the engine's owner alone can connect, but a daemon with a defect must not use up the engine's descriptors. */
 enum { CONNECTIONS_MAX = 32 };
 /* When the system has no descriptors or memory for a connection, the listening socket stays readable: look away. */
 enum { ACCEPT_PAUSE_MS = 100 };
@@ -132,7 +132,8 @@ static void put_answer(struct control *control, struct client *client, const str
     client->afterwards = reply->afterwards;
     if (!connection_answer(&client->connection, frame->type | RESPONSE_BIT, frame->id, payload->bytes,
                            payload->length)) {
-        say_once(&control->said_memory, "a control connection was closed, there is no memory for its answer", "");
+        say_once(&control->said_memory,
+                 "a control connection was closed, its answer is larger than a frame or memory is short", "");
         drop(control, client);
     }
 }

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "offload.h"
 #include "udp-socket.h"
 #include "worker.h"

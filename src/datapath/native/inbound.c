@@ -2,21 +2,18 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "ecn.h"
 #include "join.h"
 #include "offload.h"
 #include "packet.h"
 #include "tun-queue.h"
+#include "udp-socket.h"
 #include "worker.h"
-
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
 
 enum {
     /* Receives of up to 64 KiB each: enough to bring together again what one read of the TUN was cut into, and to take
@@ -110,8 +107,8 @@ static void write_run(void *context, struct run *run)
     if (run->count == 1) {
         count_drops(engine, IN_TUN_ERROR, 1);
         tun_refused(inbound->worker, error);
-    } else if (write_singly(inbound, run) > 0) {
-        /* So it was the joining that the kernel refused. */
+    } else if (write_singly(inbound, run) > 0 && error != ENOBUFS && error != ENOMEM) {
+        /* So it was the joining that the kernel refused, and not that memory is short. */
         offload_lose(engine, run->udp ? OFFLOAD_TUN_USO : OFFLOAD_TUN_TSO, "the device refuses joined packets", error);
         inbound->joiner.tcp = offload_is_on(engine, OFFLOAD_TUN_TSO);
         inbound->joiner.udp = offload_is_on(engine, OFFLOAD_TUN_USO);

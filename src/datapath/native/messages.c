@@ -170,17 +170,13 @@ static uint64_t count_of(atomic_uint_fast64_t *counter)
 
 static void write_drops(struct byte_writer *writer, struct engine *engine)
 {
-    static const uint8_t REASONS[] = {
-        IN_UNKNOWN_PEER, IN_WRONG_SOURCE, IN_WRONG_DESTINATION, IN_TRUNCATED, IN_BAD_VERSION,
-        IN_TOO_BIG,      IN_TUN_ERROR,    IN_CONGESTION,        OUT_NO_ROUTE, OUT_TRUNCATED,
-        OUT_BAD_VERSION, OUT_TOO_BIG,     OUT_SEND_ERROR,       OUT_PATH_MTU,
-    };
-    size_t index;
+    unsigned reason;
 
-    writer_u16(writer, sizeof REASONS);
-    for (index = 0; index < sizeof REASONS; index++) {
-        writer_u16(writer, REASONS[index]);
-        writer_u64(writer, count_of(&engine->drops[REASONS[index]]));
+    /* Numbers between the reasons that mean nothing are zero, and left out by the reader. */
+    writer_u16(writer, DROP_REASONS_END - 1);
+    for (reason = 1; reason < DROP_REASONS_END; reason++) {
+        writer_u16(writer, reason);
+        writer_u64(writer, count_of(&engine->drops[reason]));
     }
 }
 
@@ -193,9 +189,10 @@ static void write_offloads(struct byte_writer *writer, struct engine *engine)
         struct offload_status *status = &engine->offload[number];
         int state = atomic_load_explicit(&status->state, memory_order_acquire);
 
+        if (state == OFFLOAD_LOSING)
+            state = OFFLOAD_ON; /* for a moment more, until its reason is written */
         writer_u8(writer, number);
         writer_u8(writer, (unsigned)state);
-        /* A worker may be about to write the reason of one that is on. */
         writer_string(writer, state == OFFLOAD_ON ? "" : status->reason);
     }
 }

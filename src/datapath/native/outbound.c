@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "ecn.h"
 #include "fragment.h"
 #include "icmp.h"
@@ -41,6 +42,7 @@ struct outbound {
     struct send_batch batch;
     size_t headers_used;
     uint8_t headers[HEADERS_BYTES];
+    uint8_t whole[SEGMENT_HEADER_MAX + PACKET_MAX]; /* a segment in one piece */
     uint8_t packets[BATCH_BYTES + READ_MAX];
 };
 
@@ -137,7 +139,8 @@ static void segments_refused(void *context, const struct send_group *group, int 
 
     (void)context;
     atomic_store(&peer->no_segment_until, now_ms() + NO_SEGMENT_FOR);
-    if (atomic_exchange(&peer->segment_error, error) != error)
+    atomic_store(&peer->segment_error, error);
+    if (atomic_exchange(&peer->segment_error_said, error) != error)
         log_line("the path to %s refuses segmented sends (%s): its datagrams leave one by one",
                  address_text(&peer->address, text), strerrorname_np(error));
 }
@@ -173,14 +176,15 @@ static uint8_t *take_headers(struct outbound *outbound, size_t length)
     return headers;
 }
 
-/* A packet that the path does not take, and that may be cut: RFC 791 has the router do it. Returns false when even its
- * smallest pieces are too large. */
-static bool send_fragments(struct outbound *outbound, const struct packet *packet, const struct route *route, size_t mtu)
+/* A packet that the path does not take, and that may be cut: RFC 791 has the router do it. */
+static void send_fragments(struct outbound *outbound, const struct packet *packet, const struct route *route, size_t mtu)
 {
     struct fragmenter fragmenter;
 
-    if (fragment_begin(&fragmenter, packet, mtu) < 0)
-        return false;
+    if (fragment_begin(&fragmenter, packet, mtu) < 0) {
+        count_drops(outbound->worker->engine, OUT_PATH_MTU, 1);
+        return;
+    }
     while (fragment_is_left(&fragmenter)) {
         uint8_t *header = take_headers(outbound, FRAGMENT_HEADER_MAX);
         const uint8_t *payload;
@@ -195,13 +199,12 @@ static bool send_fragments(struct outbound *outbound, const struct packet *packe
         send_batch_add(&outbound->batch, &route->to, route->peer, outer_ecn(outbound, packet), &datagram,
                        segments_limit(outbound, route->peer));
     }
-    return true;
 }
 
-/* Where a packet goes, when it fits. It is `count` packets of the wire, the largest of `length`; the sender is told about
- * the `first` of them. */
+/* Where a packet goes. It is `count` packets of the wire, the largest of `length`; the sender is told about the `first` of
+ * them. `fragment`: 0, or the bytes to cut them to, when the path takes less and they may be cut. */
 static const struct route *route_of(struct outbound *outbound, const struct packet *packet, size_t length, unsigned count,
-                                    const struct datagram *first)
+                                    const struct datagram *first, size_t *fragment)
 {
     struct engine *engine = outbound->worker->engine;
     const struct route *route;
@@ -218,10 +221,9 @@ static const struct route *route_of(struct outbound *outbound, const struct pack
             error = ICMP_NO_ROUTE;
         } else {
             mtu = path_mtu(engine, route->peer, &route->to, length);
-            if (length <= mtu)
+            *fragment = length <= mtu ? 0 : mtu;
+            if (length <= mtu || may_be_fragmented(packet->bytes))
                 return route;
-            if (count == 1 && may_be_fragmented(packet->bytes) && send_fragments(outbound, packet, route, mtu))
-                return NULL;
             reason = OUT_PATH_MTU;
         }
     }
@@ -233,9 +235,12 @@ static const struct route *route_of(struct outbound *outbound, const struct pack
 static void send_packet(struct outbound *outbound, const struct packet *packet)
 {
     struct datagram datagram = {.part = {{packet->bytes, packet->length}}, .parts = 1, .length = packet->length};
-    const struct route *route = route_of(outbound, packet, packet->length, 1, &datagram);
+    size_t fragment = 0;
+    const struct route *route = route_of(outbound, packet, packet->length, 1, &datagram, &fragment);
 
-    if (route != NULL)
+    if (route != NULL && fragment > 0)
+        send_fragments(outbound, packet, route, fragment);
+    else if (route != NULL)
         send_batch_add(&outbound->batch, &route->to, route->peer, outer_ecn(outbound, packet), &datagram,
                        segments_limit(outbound, route->peer));
 }
@@ -252,12 +257,29 @@ static struct datagram next_segment(struct segmenter *segmenter, uint8_t *header
     };
 }
 
+/* Segments that are cut further. Rare: a sender of TCP that forbids no fragmentation, on a path that takes less. */
+static void send_segments_in_fragments(struct outbound *outbound, struct segmenter *segmenter, const struct route *route,
+                                       size_t mtu)
+{
+    while (segmenter->index < segmenter->count) {
+        struct datagram segment = next_segment(segmenter, outbound->whole);
+        struct packet packet;
+
+        memcpy(outbound->whole + segment.part[0].iov_len, segment.part[1].iov_base, segment.part[1].iov_len);
+        if (packet_parse(outbound->whole, segment.length, &packet) == PACKET_OK)
+            send_fragments(outbound, &packet, route, mtu);
+        send_batch_flush(&outbound->batch); /* the next one is made in the same place */
+        outbound->headers_used = 0;
+    }
+}
+
 static void send_super_packet(struct outbound *outbound, const struct virtio_header *header, const struct packet *packet)
 {
     uint8_t scratch[SEGMENT_HEADER_MAX];
     struct segmenter segmenter, trial;
     struct datagram first;
     const struct route *route;
+    size_t fragment = 0;
     unsigned limit;
 
     if (segment_begin(&segmenter, header, packet) < 0) {
@@ -266,9 +288,13 @@ static void send_super_packet(struct outbound *outbound, const struct virtio_hea
     }
     trial = segmenter;
     first = next_segment(&trial, scratch);
-    route = route_of(outbound, packet, segment_largest(&segmenter), segmenter.count, &first);
+    route = route_of(outbound, packet, segment_largest(&segmenter), segmenter.count, &first, &fragment);
     if (route == NULL)
         return;
+    if (fragment > 0) {
+        send_segments_in_fragments(outbound, &segmenter, route, fragment);
+        return;
+    }
     limit = segments_limit(outbound, route->peer);
     if (limit > 1)
         limit = send_batch_share(segment_largest(&segmenter), segmenter.count);

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "clock.h"
 #include "log.h"
 #include "udp-socket.h"
 #include "worker.h"

@@ -4,9 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "configure.h"
 #include "forwarder.h"
 #include "messages.h"
@@ -37,14 +37,6 @@ static void refuse_version(struct reply *reply, unsigned version)
                  "the request is of protocol version %u, and this engine (native %s, pid %d) speaks version %d: it "
                  "goes on forwarding; to have the matching version started: corduroy datapath restart",
                  version, CORDUROY_VERSION, getpid(), PROTOCOL_VERSION);
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static bool may_have_routes(const struct engine *engine, struct reply *reply)

@@ -2,12 +2,9 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/udp.h>
 #include <string.h>
 
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
+#include "udp-socket.h"
 
 /* Of one send: its segment size, and its traffic class. */
 union control {

@@ -21,11 +21,12 @@ struct peer {
     atomic_uint_fast32_t path_mtu;
     /* Milliseconds of the monotonic clock: when path_mtu was asked of the kernel. */
     atomic_uint_fast64_t path_mtu_at;
-    /* The error of a segmented send that the path refused, 0 for none; until when it is not tried again. */
-    atomic_int segment_error;
+    /* The error of a segmented send that the path refused, 0 for none; until when it is not tried again; the one that the
+     * log has told of. */
+    atomic_int segment_error, segment_error_said;
     atomic_uint_fast64_t no_segment_until;
     /* Bit per kind of failure that the log has told of. */
-    atomic_uint said;
+    atomic_uint_fast64_t said;
 };
 
 struct route {

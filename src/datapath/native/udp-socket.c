@@ -2,18 +2,10 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/udp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
 
 /* Bytes. What comes in one burst while a worker does not run has to fit; measured to be enough for 15 Gbit/s. */
 static const int BUFFER = 8 * 1024 * 1024;

@@ -1,10 +1,19 @@
 #ifndef CORDUROY_UDP_SOCKET_H
 #define CORDUROY_UDP_SOCKET_H
 
+#include <netinet/udp.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "address.h"
+
+/* Since Linux 4.18 and 5.0; older headers lack them. */
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
 
 struct udp_options {
     bool share;   /* the port, among the queues (SO_REUSEPORT) */

@@ -2,27 +2,13 @@
 
 #include <poll.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "inbound.h"
 #include "outbound.h"
 
-uint64_t now_ns(void)
+bool is_first(atomic_uint_fast64_t *said, int error)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-uint64_t now_ms(void)
-{
-    return now_ns() / 1000000;
-}
-
-bool is_first(atomic_uint *said, int error)
-{
-    unsigned bit = 1u << ((unsigned)error % 32);
+    uint64_t bit = UINT64_C(1) << ((unsigned)error % 64);
 
     if ((atomic_load_explicit(said, memory_order_relaxed) & bit) != 0)
         return false;

@@ -37,7 +37,7 @@ struct forwarder {
     pthread_mutex_t rare;
     double icmp_tokens;
     uint64_t icmp_filled_at;
-    atomic_uint tun_said; /* bit per error of the TUN that the log has told of */
+    atomic_uint_fast64_t tun_said; /* bit per error of the TUN that the log has told of */
 };
 
 /* The worker of a queue, with its buffers. NULL when memory is short. */
@@ -50,11 +50,7 @@ _Noreturn void worker_run(struct worker *worker);
 const struct table *worker_enter(struct worker *worker);
 void worker_leave(struct worker *worker);
 
-/* Of a clock that never goes back. */
-uint64_t now_ns(void);
-uint64_t now_ms(void);
-
 /* Whether this is the first failure of its kind: sets its bit in `said`. */
-bool is_first(atomic_uint *said, int error);
+bool is_first(atomic_uint_fast64_t *said, int error);
 
 #endif

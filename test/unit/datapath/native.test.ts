@@ -10,6 +10,7 @@ const TESTS = 'test/native';
 const TESTED = [
   'address',
   'bytes',
+  'clock',
   'connection',
   'messages',
   'prefix-map',
