@@ -1,5 +1,6 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isRunning } from '../../src/host/is-running.ts';
 import type { LabHost } from '../../src/lab/topology.ts';
@@ -16,6 +17,8 @@ describe.skipIf(labObstacle())(`corduroy down ${labObstacle() ?? ''}`, () => {
   beforeAll(async () => {
     lab = await TestLab.start();
     h1 = await lab.lab.prepareHost(1);
+    // Its link-local address comes when the other end of its link is up.
+    while (!(await lab.on(h1, 'ip', '-br', 'address')).includes('fe80')) await sleep(50);
     before = await lab.hostState(h1);
   });
   afterAll(async () => {

@@ -163,7 +163,8 @@ static int attach_queues(struct engine *engine, const struct arguments *argument
 }
 
 /* An engine that is idle: its devices, and an empty table. NULL after a report. */
-static struct engine *engine_new(const struct arguments *arguments)
+/* NULL after a report. */
+static struct engine *engine_new(void)
 {
     struct engine *engine = calloc(1, sizeof *engine);
     struct table *table = table_build(0, NULL, 0, NULL, 0, NULL);
@@ -171,13 +172,15 @@ static struct engine *engine_new(const struct arguments *arguments)
 
     if (engine == NULL || table == NULL) {
         report("memory is short");
+        table_free(table);
+        free(engine);
         return NULL;
     }
     atomic_init(&engine->table, table);
     engine->path_fd = -1;
     for (queue = 0; queue < QUEUES_MAX; queue++)
         engine->tun_fd[queue] = engine->udp_fd[queue] = -1;
-    return attach_queues(engine, arguments) < 0 ? NULL : engine;
+    return engine;
 }
 
 static int listen_at(const char *path)
@@ -202,7 +205,7 @@ static void remove_socket_file(const struct engine *engine, const char *path)
         log_line("%s stays, for the daemon to remove: %s", path, strerror(errno));
 }
 
-static int serve(struct engine *engine, int control, const char *path)
+static _Noreturn void serve(struct engine *engine, int control, const char *path)
 {
     sigset_t waiting;
     enum control_end end;
@@ -224,7 +227,7 @@ int run(int argc, char **argv)
 {
     struct arguments arguments;
     struct engine *engine;
-    int control;
+    int control = -1;
 
     if (parse(argc, argv, &arguments) < 0)
         return EXIT_USAGE;
@@ -232,16 +235,17 @@ int run(int argc, char **argv)
     /* One arena: for another, the C library would look at files, which the system call filter forbids. */
     mallopt(M_ARENA_MAX, 1);
 #endif
-    /* The device first: when it is not there, nothing of another engine has been touched. */
-    engine = close_others() < 0 ? NULL : engine_new(&arguments);
+    engine = close_others() < 0 ? NULL : engine_new();
     if (engine == NULL)
         return EXIT_FAULT;
-    control = listen_at(arguments.listen);
-    if (control < 0)
-        return EXIT_FAULT;
-    if (privileges_confine_engine() < 0) {
+    /* The device first: when it is not there, nothing of another engine has been touched. */
+    if (attach_queues(engine, &arguments) == 0)
+        control = listen_at(arguments.listen);
+    if (control >= 0 && privileges_confine_engine() == 0)
+        serve(engine, control, arguments.listen);
+    if (control >= 0)
         unlink(arguments.listen);
-        return EXIT_FAULT;
-    }
-    return serve(engine, control, arguments.listen);
+    table_free(atomic_load(&engine->table));
+    free(engine);
+    return EXIT_FAULT;
 }
