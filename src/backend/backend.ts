@@ -46,7 +46,7 @@ export interface Backend {
   /** What the lease says of this host. */
   readonly attributes: LeaseAttributes;
   /** What the operator should hear once: settings that do not go together. */
-  readonly warning?: string;
+  readonly warnings: readonly string[];
   readonly desired: (input: BackendInput) => BackendState;
 }
 

@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { wholeNumber } from '../config/command-line.ts';
 import { RUN_FILES } from '../config/names.ts';
+import { readHostRecord } from '../daemon/state-file.ts';
 import type { EngineStatus, StatusDocument } from '../daemon/status.ts';
-import { shutdownDatapath } from '../datapath/client.ts';
+import { stopEngine } from '../daemon/teardown.ts';
 import { CorduroyError, isCode } from '../errors.ts';
 import { optionsOf, print, printJson, requireRoot, withDaemonFlags } from './context.ts';
 import { readStatus } from './status.ts';
@@ -37,7 +38,7 @@ function restartCommand(): Command {
     .addHelpText(
       'after',
       `
-Asks the data plane to end; the daemon starts another one, which gets the same configuration and the whole table.
+Asks the data plane to end, and ends one that hangs; the daemon starts another one, which gets the same configuration and the whole table.
 Packets are dropped meanwhile: the command says for how long. Connections through the overlay outlive it.
 
 Exit code: 0 the new one holds the table, 1 the old one does not end, 3 the daemon does not answer (then nothing was
@@ -50,8 +51,11 @@ Examples:
     )
     .action(async ({ timeout, json }: RestartSettings) => {
       requireRoot('corduroy datapath restart');
-      const socketPath = join(optionsOf(command).runDir, RUN_FILES.datapathSocket);
-      const replacement = await replaceEngine(socketPath, () => readStatus(command), timeout);
+      const { runDir } = optionsOf(command);
+      const { enginePid } = readHostRecord(join(runDir, RUN_FILES.state)).record;
+      const stop = async () =>
+        (await stopEngine(join(runDir, RUN_FILES.datapathSocket), enginePid)).length > 0;
+      const replacement = await replaceEngine(stop, () => readStatus(command), timeout);
       if (json) printJson({ schema: 1, ...replacement });
       else print(formatReplacement(replacement));
     });
@@ -69,17 +73,18 @@ interface Replacement {
 /**
  * Ends the engine, and waits until the daemon has put another in its place.
  *
+ * @param stop ends it; whether there was one
  * @param timeout seconds
  * @throws CorduroyError `no-daemon` before anything is done, `datapath` when the old one does not end, `timeout`
  */
 export async function replaceEngine(
-  socketPath: string,
+  stop: () => Promise<boolean>,
   readStatus: () => Promise<StatusDocument>,
   timeout: number,
 ): Promise<Replacement> {
   const { engine: before } = await requireDaemon(readStatus);
   const started = performance.now();
-  const ran = await endEngine(socketPath);
+  const ran = await stop();
   for (;;) {
     const { engine: after, problems } = await readStatus();
     const elapsed = Math.round(performance.now() - started);
@@ -101,17 +106,6 @@ async function requireDaemon(readStatus: () => Promise<StatusDocument>): Promise
     if (!isCode(error, 'no-daemon')) throw error;
     const text = `${error.message}. The data plane was left as it is: without the daemon nobody would start another`;
     throw new CorduroyError('no-daemon', text, { cause: error });
-  }
-}
-
-/** @returns whether there was one */
-async function endEngine(socketPath: string): Promise<boolean> {
-  try {
-    await shutdownDatapath(socketPath);
-    return true;
-  } catch (error) {
-    if (isCode(error, 'datapath') && error.retryable) return false;
-    throw error;
   }
 }
 

@@ -69,7 +69,7 @@ export function formatStatus(status: StatusDocument): string {
     ...(engine && engine.offloads.length > 0
       ? [['offloads', formatOffloads(engine.offloads)] as [string, string]]
       : []),
-    ['drops', engine ? formatDrops(engine.drops) : 'unknown'],
+    ['drops', engine ? formatDrops(engine) : 'unknown'],
     ['subnet.env', status.subnetFile],
     ...(status.bridge ? [['bridge', status.bridge] as [string, string]] : []),
     ['daemon', `corduroyd ${status.version} (pid ${status.pid}), since ${status.startedAt}`],
@@ -125,6 +125,9 @@ export function restartCommandOf(instance: string): string {
 }
 
 function formatOffloads(offloads: EngineStatus['offloads']): string {
+  const [first] = offloads;
+  if (first?.state === 'off' && offloads.every(({ reason }) => reason === first.reason))
+    return `all off (${printable(first.reason)})`;
   return offloads
     .map(
       ({ offload, state, reason }) => `${offload} ${state}${reason === '' ? '' : ` (${printable(reason)})`}`,
@@ -141,7 +144,8 @@ function formatExpiry(seconds: number | undefined): string {
   return seconds > 0 ? `expires in ${duration(seconds)}` : `expired ${duration(-seconds)} ago`;
 }
 
-function formatDrops(drops: Readonly<Record<string, number>>): string {
+function formatDrops({ drops, queueDrops = 0 }: EngineStatus): string {
   const entries = Object.entries(drops);
+  if (queueDrops > 0) entries.push(["the device's queue was full", queueDrops]);
   return entries.length === 0 ? 'none' : entries.map(([reason, count]) => `${reason} ${count}`).join(', ');
 }

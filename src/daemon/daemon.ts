@@ -257,7 +257,7 @@ export class Daemon {
       const { names, flags } = this.#parts.options;
       this.backend = config.createBackend({ iface, tun: names.tun, datapath: datapathWishes(flags) });
       this.config = config;
-      if (this.backend.warning !== undefined) this.#parts.log.warn(this.backend.warning);
+      for (const warning of this.backend.warnings) this.#parts.log.warn(warning);
     }
     const { backend } = this;
     const held = await this.#ensureLease(config, backend);

@@ -23,7 +23,7 @@ export interface DatapathKeeperOptions {
 export type LaunchDatapath = (wanted: Pick<DatapathState, 'engine' | 'config'>) => Promise<unknown>;
 
 /** Milliseconds: an engine that lives longer had no fault at its start. */
-const SHORT_LIFE = 5000;
+const SHORT_LIFE = 500;
 const LONGEST_PAUSE = 10_000;
 const OTHER_TABLE = 'the data plane holds a table that this daemon did not send: sending it the whole table';
 
@@ -60,7 +60,7 @@ export class DatapathKeeper {
   async ensure(state: DatapathState): Promise<void> {
     const engine = await this.#ensureEngine(state);
     await this.#ensureRoutes(engine, state);
-    if (this.#options.now() - this.#launchedAt > SHORT_LIFE) this.#launches = 0;
+    this.#forgive();
   }
 
   async stats(): Promise<EngineStats | undefined> {
@@ -146,6 +146,11 @@ export class DatapathKeeper {
     this.#launchedAt = now;
   }
 
+  /** An engine that has lived for a while was started as it should be: the next one is not kept waiting. */
+  #forgive(): void {
+    if (this.#options.now() - this.#launchedAt > SHORT_LIFE) this.#launches = 0;
+  }
+
   async #configure(state: DatapathState): Promise<Datapath> {
     const { connect, log } = this.#options;
     const { config } = state;
@@ -171,6 +176,7 @@ export class DatapathKeeper {
     this.#engine = engine;
     void engine.closed.then(() => {
       if (this.#engine !== engine) return;
+      this.#forgive();
       this.#options.log.error(`the data plane (pid ${engine.hello.pid}) has gone: starting it again`);
       this.#forget();
       this.#options.onGone();

@@ -2,6 +2,7 @@ import { etcdPrefix } from '../config/etcd.ts';
 import type { Options } from '../config/options.ts';
 import type { Datapath, EngineStats } from '../datapath/datapath.ts';
 import { isCode } from '../errors.ts';
+import { queueDrops } from '../host/device-drops.ts';
 import type { HeldLease } from '../lease/lease-keeper.ts';
 import type { StoredLease } from '../lease/lease-table.ts';
 import { printable } from '../printable.ts';
@@ -30,7 +31,7 @@ export async function statusReport(
     instance: flags.instance,
     startedAt: startedAt.toISOString(),
     ready: daemon.ready,
-    problems: daemon.problems,
+    problems: [...daemon.problems, ...(engine && !stats ? [silent(engine)] : [])],
     etcd: {
       endpoints: flags['etcd-endpoints'],
       prefix: etcdPrefix(flags),
@@ -49,10 +50,18 @@ export async function statusReport(
     ...(backend && { mtu: backend.mtu }),
     subnetFile: options.subnetFile,
     ...(flags.bridge && { bridge: flags.bridge }),
-    ...(engine && stats && { engine: engineStatus(engine, stats, daemon.datapath.isRunning) }),
+    ...(engine &&
+      stats && { engine: engineStatus(engine, stats, daemon.datapath.isRunning, options.names.tun) }),
     peers: daemon.peers.map((peer) => peerStatus(peer, stats)),
     ignoredLeases: daemon.rejected.map(({ entry, reason }) => ({ key: printable(entry.key), reason })),
   };
+}
+
+function silent({ hello }: Datapath): string {
+  return (
+    `the data plane (pid ${hello.pid}) does not answer; whether it forwards is not known. If it stays so: ` +
+    'corduroy datapath restart'
+  );
 }
 
 function leaseStatus({ subnets, key, timed }: HeldLease, now: number): NonNullable<StatusDocument['lease']> {
@@ -67,7 +76,9 @@ export function engineStatus(
   { hello }: Pick<Datapath, 'hello'>,
   stats: EngineStats,
   ready: boolean,
+  tun: string,
 ): EngineStatus {
+  const lost = queueDrops(tun);
   const drops = Object.entries(stats.drops).filter(([, count]) => count > 0n);
   return {
     name: hello.engine,
@@ -77,6 +88,7 @@ export function engineStatus(
     ready,
     offloads: stats.offloads,
     drops: Object.fromEntries(drops.map(([reason, count]) => [reason, Number(count)])),
+    ...(lost !== undefined && { queueDrops: lost }),
   };
 }
 

@@ -59,6 +59,8 @@ export interface EngineStatus {
   }[];
   /** Packets dropped since the engine started, by reason; reasons that never occurred are left out. */
   readonly drops: Readonly<Record<string, number>>;
+  /** Packets that the kernel dropped before the engine could read them, since the device was made: its queue was full. */
+  readonly queueDrops?: number;
 }
 
 export interface PeerStatus {

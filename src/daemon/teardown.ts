@@ -89,7 +89,12 @@ async function stopDaemon(socketPath: string, release: boolean): Promise<string[
   return ['the daemon'];
 }
 
-async function stopEngine(socketPath: string, recordedPid: number | undefined): Promise<string[]> {
+/**
+ * Ends the data plane that listens on the socket, of whatever version, and one that hangs by its recorded process id.
+ * @returns what was ended: nothing when there was none
+ * @throws CorduroyError `timeout` when it is still there
+ */
+export async function stopEngine(socketPath: string, recordedPid: number | undefined): Promise<string[]> {
   // One of another protocol version does not say its pid, and ends all the same.
   const greeted = await unlessGone(connectDatapath(socketPath, { timeoutMs: ENGINE_PATIENCE / 2 }));
   greeted?.close();

@@ -159,7 +159,7 @@ class Connection {
     try {
       return await withTimeout(answer, timeoutMs, () =>
         this.error(
-          `did not answer ${request.kind} within ${Math.round(timeoutMs)} ms: it is stuck; end it and start it again`,
+          `did not answer ${request.kind} within ${Math.round(timeoutMs)} ms: it is stuck; replace it: corduroy datapath restart`,
         ),
       );
     } finally {
@@ -257,7 +257,7 @@ async function openSocket(socketPath: string, timeoutMs: number): Promise<Socket
       () =>
         new CorduroyError(
           'datapath',
-          `the data plane at ${socketPath} did not accept a connection within ${timeoutMs} ms: it is stuck; end it and start it again`,
+          `the data plane at ${socketPath} did not accept a connection within ${timeoutMs} ms: it is stuck; replace it: corduroy datapath restart`,
         ),
     );
     return socket;
@@ -290,7 +290,7 @@ function connectError(socketPath: string, cause: unknown): CorduroyError {
   return new CorduroyError(
     'datapath',
     `the data plane's socket ${socketPath} cannot be connected to (${messageOf(cause)}): see that the path is right; ` +
-      'if a data plane is there, it is stuck: end it and start it again',
+      'if a data plane is there, it is stuck; replace it: corduroy datapath restart',
     { cause },
   );
 }

@@ -8,6 +8,7 @@ fuzz=test/fuzz
 build=${FUZZ_BUILD:-dist/fuzz}
 findings=$fuzz/findings
 seconds=${1:?usage: test/fuzz/run.sh SECONDS [TARGET…]}
+if ! [[ $seconds =~ ^[1-9][0-9]*$ ]]; then echo "\"$seconds\" is not a number of seconds" >&2; exit 2; fi
 shift
 targets=("$@")
 if [ ${#targets[@]} = 0 ]; then targets=(packet fragment segment join table control prefix-map); fi

@@ -92,9 +92,13 @@ function openUdp(options: UdpOptions, { iface, tun, datapath }: BackendContext):
     },
   });
   const attributes = { publicIp: iface.publicIp, publicIpv6: undefined };
-  return options.ecn && !isNative
-    ? { mtu, attributes, desired, warning: ECN_LOST }
-    : { mtu, attributes, desired };
+  const warnings = [
+    ...(options.ecn && !isNative ? [ECN_LOST] : []),
+    ...(datapath.queues > 1 && !isNative
+      ? ['the dgram engine has one queue: --datapath-queues has no effect']
+      : []),
+  ];
+  return { mtu, attributes, desired, warnings };
 }
 
 /** The subnet's first address, as a host address: flannel's convention for tunnel devices. */

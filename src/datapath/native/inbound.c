@@ -35,6 +35,7 @@ struct inbound {
     const struct table *table;
     uint64_t delivered_at; /* nanoseconds: the end of the last batch */
     bool bulk;             /* it was of many bytes */
+    bool several;          /* this one is of several receives */
     /* The last inner addresses that were admitted, and from whom: the next packet mostly has the same. */
     struct address source, destination;
     const struct peer *admitted;
@@ -198,11 +199,16 @@ static void take(struct inbound *inbound, unsigned index)
     struct ancillary ancillary = read_control(message);
     size_t segment = ancillary.segment == 0 ? left : ancillary.segment;
     struct peer *peer = table_sender(inbound->table, endpoint_address(&inbound->sender[index]));
+    bool several;
 
     if (peer == NULL) {
         count_drops(inbound->worker->engine, IN_UNKNOWN_PEER, left == 0 ? 1 : (left + segment - 1) / segment);
         return;
     }
+    /* One alone is joined with nothing: its checksum need not be looked at. */
+    several = inbound->several || left > segment;
+    inbound->joiner.tcp = several && offload_is_on(inbound->worker->engine, OFFLOAD_TUN_TSO);
+    inbound->joiner.udp = several && offload_is_on(inbound->worker->engine, OFFLOAD_TUN_USO);
     do {
         size_t length = left < segment ? left : segment;
 
@@ -240,8 +246,7 @@ void inbound_batch(struct inbound *inbound)
 
     if (received <= 0)
         return; /* there was an error for a send (EHOSTUNREACH and the like), which tells of it */
-    inbound->joiner.tcp = offload_is_on(engine, OFFLOAD_TUN_TSO);
-    inbound->joiner.udp = offload_is_on(engine, OFFLOAD_TUN_USO);
+    inbound->several = received > 1;
     inbound->table = worker_enter(inbound->worker);
     inbound->admitted = NULL;
     for (index = 0; index < received; index++)

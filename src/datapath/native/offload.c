@@ -86,7 +86,7 @@ void offload_probe(struct engine *engine, int segment, int gro)
     if (!engine->config.offload) {
         set_on_all_queues(engine, 0);
         for (offload = OFFLOAD_TUN_TSO; offload < OFFLOADS_END; offload++)
-            offload_set(engine, (enum offload)offload, "switched off by configuration");
+            offload_set(engine, (enum offload)offload, "switched off by --datapath-offload=false");
         return;
     }
     probe_tun(engine);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { replaceEngine } from '../../../src/cli/datapath.ts';
 import type { EngineStatus, StatusDocument } from '../../../src/daemon/status.ts';
+import { stopEngine } from '../../../src/daemon/teardown.ts';
 import { encodeFrame, FrameReader, REQUEST_TYPES, RESPONSE_BIT } from '../../../src/datapath/protocol.ts';
 import { CorduroyError } from '../../../src/errors.ts';
 
@@ -38,18 +39,20 @@ async function host(states: readonly (EngineStatus | undefined)[], running: Engi
   return Object.assign(machine, { readStatus });
 }
 
+const stop = (path: string) => async () => (await stopEngine(path, undefined)).length > 0;
+
 describe('corduroy datapath restart', () => {
   test('waits for another engine that holds the table', async () => {
     const states = [engineStatus(1), undefined, engineStatus(2, false), engineStatus(2)];
     const machine = await host(states, engineStatus(1));
-    const { before, after, outageMs } = await replaceEngine(machine.path, machine.readStatus, 10);
+    const { before, after, outageMs } = await replaceEngine(stop(machine.path), machine.readStatus, 10);
     expect([before?.pid, after.pid, after.ready, machine.asked]).toEqual([1, 2, true, 4]);
     expect(outageMs).toBeGreaterThanOrEqual(0);
   });
 
   test('one that the daemon is not connected to, of another version, is replaced as well', async () => {
     const machine = await host([undefined, engineStatus(2)], undefined);
-    const { before, after } = await replaceEngine(machine.path, machine.readStatus, 10);
+    const { before, after } = await replaceEngine(stop(machine.path), machine.readStatus, 10);
     expect([before, after.pid, machine.ended]).toEqual([null, 2, true]);
   });
 
@@ -59,7 +62,7 @@ describe('corduroy datapath restart', () => {
       looks++;
       return { problems: [], ...(looks > 2 && { engine: engineStatus(2) }) } as unknown as StatusDocument;
     };
-    const result = await replaceEngine('/nonexistent/datapath.sock', readStatus, 10);
+    const result = await replaceEngine(stop('/nonexistent/datapath.sock'), readStatus, 10);
     expect(result).toMatchObject({ before: null, after: { pid: 2 }, outageMs: null });
   });
 
@@ -68,7 +71,7 @@ describe('corduroy datapath restart', () => {
     const readStatus = async () => {
       throw new CorduroyError('no-daemon', 'corduroyd does not answer');
     };
-    await expect(replaceEngine(machine.path, readStatus, 10)).rejects.toMatchObject({
+    await expect(replaceEngine(stop(machine.path), readStatus, 10)).rejects.toMatchObject({
       code: 'no-daemon',
       message: expect.stringMatching(/does not answer\. The data plane was left as it is/),
     });
@@ -77,7 +80,7 @@ describe('corduroy datapath restart', () => {
 
   test('no new one comes: the time is up, with what the daemon says', async () => {
     const machine = await host([undefined], engineStatus(1));
-    await expect(replaceEngine(machine.path, machine.readStatus, 0.05)).rejects.toMatchObject({
+    await expect(replaceEngine(stop(machine.path), machine.readStatus, 0.05)).rejects.toMatchObject({
       code: 'timeout',
       message: expect.stringMatching(/no new data plane after 0\.05 s: it does not start/),
     });

@@ -20,7 +20,7 @@ const STATS: EngineStats = {
 
 test('the engine: what it saves work with, and what it dropped', () => {
   const hello = { engine: 'native', build: '0.1.0', pid: 42, config: undefined };
-  expect(engineStatus({ hello }, STATS, true)).toEqual({
+  expect(engineStatus({ hello }, STATS, true, 'no-such-device')).toEqual({
     name: 'native',
     build: '0.1.0',
     pid: 42,

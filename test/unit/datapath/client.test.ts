@@ -99,7 +99,9 @@ describe('connectDatapath', () => {
     await expect(connectDatapath(path, { timeoutMs: 50 })).rejects.toMatchObject({
       code: 'datapath',
       retryable: false,
-      message: expect.stringMatching(/did not answer hello within .* ms: it is stuck; end it/),
+      message: expect.stringMatching(
+        /did not answer hello within .* ms: it is stuck; replace it: corduroy datapath restart/,
+      ),
     });
   });
 
