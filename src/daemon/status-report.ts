@@ -30,7 +30,7 @@ export async function statusReport(
     pid: process.pid,
     instance: flags.instance,
     startedAt: startedAt.toISOString(),
-    ready: daemon.ready,
+    ready: daemon.ready && (engine === undefined || stats !== undefined),
     problems: [...daemon.problems, ...(engine && !stats ? [silent(engine)] : [])],
     etcd: {
       endpoints: flags['etcd-endpoints'],

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { replaceEngine } from '../../../src/cli/datapath.ts';
 import type { EngineStatus, StatusDocument } from '../../../src/daemon/status.ts';
-import { stopEngine } from '../../../src/daemon/teardown.ts';
+import { shutdownDatapath } from '../../../src/datapath/client.ts';
 import { encodeFrame, FrameReader, REQUEST_TYPES, RESPONSE_BIT } from '../../../src/datapath/protocol.ts';
 import { CorduroyError } from '../../../src/errors.ts';
 
@@ -39,7 +39,11 @@ async function host(states: readonly (EngineStatus | undefined)[], running: Engi
   return Object.assign(machine, { readStatus });
 }
 
-const stop = (path: string) => async () => (await stopEngine(path, undefined)).length > 0;
+const stop = (path: string) => () =>
+  shutdownDatapath(path).then(
+    () => true,
+    () => false,
+  );
 
 describe('corduroy datapath restart', () => {
   test('waits for another engine that holds the table', async () => {
