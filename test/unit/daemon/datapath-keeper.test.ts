@@ -300,6 +300,20 @@ describe('DatapathKeeper', () => {
     expect(times.at(-1)).toBeGreaterThan(40_000);
   });
 
+  test('one that has lived for a while is replaced at once, however often', async () => {
+    const { machine } = await started([A]);
+    const before = machine.launches;
+    for (let again = 0; again < 6; again++) {
+      now += 600;
+      const old = machine.engine;
+      old?.end();
+      await old?.ended;
+      await Promise.resolve();
+      await machine.keeper.ensure(state([A]));
+    }
+    expect(machine.launches - before).toBe(6);
+  });
+
   test('let go: it goes on forwarding, and nobody is alarmed', async () => {
     const { machine, engine } = await started([A]);
     machine.keeper.release();
