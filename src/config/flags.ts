@@ -66,6 +66,12 @@ export const FLAGS = {
     help: "that user's password; better given as CORDUROYD_ETCD_PASSWORD or in the file: every user sees arguments",
     secret: true,
   },
+  'etcd-password-file': {
+    kind: 'string',
+    value: 'FILE',
+    help: 'file that holds the password, and nothing else; read again when it changes',
+    check: ABSOLUTE_PATH,
+  },
   iface: {
     kind: 'list',
     value: 'NAME|IP',
@@ -124,6 +130,27 @@ export const FLAGS = {
     min: 5,
     max: 31_536_000,
   },
+  'release-on-exit': {
+    kind: 'boolean',
+    help: 'give the lease back when the daemon is stopped by a signal: for hosts that come and go',
+    default: false,
+  },
+  'node-name': {
+    kind: 'string',
+    value: 'NAME',
+    help: 'name of this host in lists (default: its host name)',
+    check: (value) =>
+      /^[A-Za-z0-9._-]{1,253}$/.test(value)
+        ? undefined
+        : 'a name has letters, digits, dots, dashes and underscores',
+  },
+  'machine-id-file': {
+    kind: 'string',
+    value: 'FILE',
+    help: 'what tells this machine from all others',
+    default: '/etc/machine-id',
+    check: ABSOLUTE_PATH,
+  },
   'ip-masq': { kind: 'boolean', help: 'masquerade traffic that leaves the network', default: false },
   'ip-masq-fully-random-disable': {
     kind: 'boolean',
@@ -133,8 +160,8 @@ export const FLAGS = {
   'iptables-resync': {
     kind: 'integer',
     value: 'SECONDS',
-    help: 'how often the host is compared with what it should be, and repaired',
-    default: 5,
+    help: 'how often the host is compared with what it should be, at the latest; what changes is noticed at once',
+    default: 30,
     min: 1,
     max: 3600,
   },
@@ -200,6 +227,12 @@ export const FLAGS = {
     check: (value) =>
       ABSOLUTE_PATH(value) ??
       (value.length > 80 ? 'it may have 80 characters at most: a socket path ends at 107' : undefined),
+  },
+  'state-dir': {
+    kind: 'string',
+    value: 'DIR',
+    help: 'what has to survive a reboot: the network as last seen in etcd (default: /var/lib/corduroy)',
+    check: ABSOLUTE_PATH,
   },
   instance: {
     kind: 'string',
@@ -267,6 +300,7 @@ export const ETCD_FLAGS = [
   'etcd-cafile',
   'etcd-username',
   'etcd-password',
+  'etcd-password-file',
 ] as const satisfies readonly FlagName[];
 
 /** Flags that say which daemon of this host is meant. */

@@ -6,6 +6,7 @@ export interface Names {
   readonly nftTable: string;
   readonly iptablesChain: string;
   readonly runDir: string;
+  readonly stateDir: string;
   readonly configFile: string;
   readonly subnetFile: string;
 }
@@ -21,6 +22,7 @@ export function namesFor(instance: string): Names {
     nftTable: `corduroy${suffix}`,
     iptablesChain: `CORDUROY${suffix.toUpperCase()}-FORWARD`,
     runDir: `/run/corduroy${suffix}`,
+    stateDir: `/var/lib/corduroy${suffix}`,
     configFile: `/etc/corduroy/corduroyd${suffix}.json`,
     subnetFile: `/run/flannel/subnet${suffix}.env`,
   };
@@ -33,6 +35,14 @@ export const RUN_FILES = {
   datapathLog: 'datapath.log',
   /** What the daemon has put on this host: `corduroy down` works from it when the daemon is gone. */
   state: 'state.json',
+} as const;
+
+/** Files in the state-dir. */
+export const STATE_FILES = {
+  /** The network as it was last seen in etcd, for a start without it. */
+  network: 'network.json',
+  /** This machine's id where it has no machine-id of its own. */
+  nodeId: 'node-id',
 } as const;
 
 /** Route protocol number of every route Corduroy adds (free in iproute2's rt_protos). */

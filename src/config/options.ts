@@ -8,6 +8,7 @@ export interface Options {
   readonly flags: FlagValues;
   readonly names: Names;
   readonly runDir: string;
+  readonly stateDir: string;
   readonly subnetFile: string;
   /** What the user should hear about once: unknown variables, readable secrets, flags without effect. */
   readonly warnings: readonly string[];
@@ -40,6 +41,7 @@ export function resolveOptions(given: Given, environment: NodeJS.ProcessEnv): Op
         : values,
     names,
     runDir: values['run-dir'] ?? names.runDir,
+    stateDir: values['state-dir'] ?? names.stateDir,
     subnetFile: values['subnet-file'] ?? names.subnetFile,
     warnings: [...file.warnings, ...unknownVariables(environment), ...withoutEffect(values)],
   };

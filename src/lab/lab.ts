@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   accessSync,
   constants,
@@ -108,6 +109,7 @@ export class Lab {
   async prepareHost(index: number): Promise<LabHost> {
     const host = labHost(this.spec.name, index);
     mkdirSync(host.runDir, { recursive: true, mode: 0o755 });
+    writeAtomically(host.machineIdFile, `${machineId(this.spec.name, index)}\n`, 0o444);
     await run('ip', ['netns', 'add', host.namespace]);
     await run('ip', ['netns', 'add', host.container.namespace]);
     for (const batch of hostBatches(this.spec, host)) await applyBatch(batch);
@@ -130,7 +132,13 @@ export class Lab {
       PATH: `${join(folder, 'bin')}:${process.env.PATH}`,
       CORDUROYD_CONFIG_FILE: join(folder, 'no-settings.json'),
       CORDUROYD_ETCD_ENDPOINTS: underlay(this.spec.name).etcd,
-      ...(host && { CORDUROYD_RUN_DIR: host.runDir, CORDUROYD_SUBNET_FILE: host.subnetFile }),
+      ...(host && {
+        CORDUROYD_RUN_DIR: host.runDir,
+        CORDUROYD_STATE_DIR: host.stateDir,
+        CORDUROYD_SUBNET_FILE: host.subnetFile,
+        CORDUROYD_MACHINE_ID_FILE: host.machineIdFile,
+        CORDUROYD_NODE_NAME: host.name,
+      }),
     };
   }
 
@@ -213,6 +221,11 @@ export class Lab {
       await sleep(100);
     }
   }
+}
+
+/** The hosts of a lab share this machine's id, and need one each. */
+function machineId(lab: string, index: number): string {
+  return createHash('sha256').update(`${lab} ${index}`).digest('hex').slice(0, 32);
 }
 
 /** The network config of a lab. */

@@ -17,6 +17,8 @@ export interface LabHost {
   /** The container behind it: `c1`, `c2`, … */
   readonly container: { readonly name: string; readonly namespace: string };
   readonly runDir: string;
+  readonly stateDir: string;
+  readonly machineIdFile: string;
   readonly subnetFile: string;
   readonly logFile: string;
 }
@@ -56,6 +58,8 @@ export function labHost(lab: string, index: number): LabHost {
     address: `192.0.2.${index}`,
     container: { name: `c${index}`, namespace: `cdy-${lab}-c${index}` },
     runDir: join(folder, 'run'),
+    stateDir: join(folder, 'state'),
+    machineIdFile: join(folder, 'machine-id'),
     subnetFile: join(folder, 'subnet.env'),
     logFile: join(folder, 'corduroyd.log'),
   };
