@@ -1,5 +1,6 @@
-#!/usr/bin/env node
-import { randomInt } from 'node:crypto';
+#!/usr/bin/env -S node --max-semi-space-size=4
+import { randomInt, randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +8,8 @@ import { Command, CommanderError } from 'commander';
 import { addFlags, fromGoStyle, givenFlags, nameErrors } from './config/command-line.ts';
 import { etcdAccess } from './config/etcd.ts';
 import { FLAGS, type FlagName, type FlagValues } from './config/flags.ts';
-import { RUN_FILES } from './config/names.ts';
+import { hideSecrets } from './config/hide-secrets.ts';
+import { ROUTE_PROTOCOL, RUN_FILES, STATE_FILES } from './config/names.ts';
 import { type Options, resolveOptions } from './config/options.ts';
 import { lockInstance, requireUnserved, serveControl, serveHealth } from './daemon/control-server.ts';
 import { Daemon } from './daemon/daemon.ts';
@@ -16,7 +18,12 @@ import { statusReport } from './daemon/status-report.ts';
 import { connectDatapath } from './datapath/client.ts';
 import { launchEngine } from './datapath/launch.ts';
 import { CorduroyError, messageOf } from './errors.ts';
+import type { Hint } from './host/hints.ts';
+import { hardwareText, readNodeId } from './host/identity.ts';
 import { chooseInterface, readHostNetwork } from './host/interfaces.ts';
+import { HostMonitor } from './host/monitor.ts';
+import type { Machine } from './lease/acquire.ts';
+import type { NodeId } from './lease/node-record.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { openEtcdStore } from './store/etcd/etcd-store.ts';
 import { VERSION } from './version.ts';
@@ -41,14 +48,16 @@ function parseCommandLine(argv: readonly string[]): Options {
   nameErrors(command, 'corduroyd');
   addFlags(command, Object.keys(FLAGS) as FlagName[]);
   command.parse(fromGoStyle(argv), { from: 'user' });
-  return resolveOptions(givenFlags(command), process.env);
+  const given = givenFlags(command);
+  hideSecrets(given);
+  return resolveOptions(given, process.env);
 }
 
 async function main(): Promise<void> {
   const options = parseCommandLine(process.argv.slice(2));
-  const { flags, runDir } = options;
+  const { flags, runDir, names } = options;
   const log = createLog({ level: flags['log-level'], format: flags['log-format'] });
-  const store = openEtcdStore(etcdAccess(flags));
+  const store = openEtcdStore(etcdAccess(flags, log));
   if (process.getuid?.() !== 0)
     throw new CorduroyError('usage', 'corduroyd has to be started by root: it sets up devices and routes');
   log.info(`corduroyd ${VERSION} starting, etcd at ${flags['etcd-endpoints'].join(', ')}`);
@@ -59,15 +68,28 @@ async function main(): Promise<void> {
   const now = () => performance.now();
   const programs = dirname(fileURLToPath(import.meta.url));
   const socketPath = join(runDir, RUN_FILES.datapathSocket);
+  const monitor = new HostMonitor({
+    tun: names.tun,
+    bridge: flags.bridge,
+    protocol: ROUTE_PROTOCOL,
+    table: names.nftTable,
+    chain: names.iptablesChain,
+    masquerade: flags['ip-masq'],
+    forward: flags['iptables-forward-rules'],
+    log,
+  });
+  const host = new HostKeeper(options, log, now, (hint) => monitor.sees(hint));
   const daemon = new Daemon({
     options,
+    machine: machineOf(options, log),
     store,
     log,
     random: (bound) => randomInt(bound),
     now,
     sleep: (milliseconds) => sleep(milliseconds),
-    host: new HostKeeper(options, log, now),
+    host,
     chooseInterface: async () => chooseInterface(interfaceWishes(flags), await readHostNetwork()),
+    hardwareOf: ({ mac }) => hardwareText(mac),
     connectDatapath: () => connectDatapath(socketPath),
     launchDatapath: ({ engine, config: { tunName, queues, offload } }) =>
       launchEngine({
@@ -85,7 +107,7 @@ async function main(): Promise<void> {
       }),
   });
   await requireUnserved(join(runDir, RUN_FILES.daemonSocket));
-  const lock = await lockInstance(options.names.linkMark);
+  const lock = await lockInstance(names.linkMark);
   const control = await serveControl(join(runDir, RUN_FILES.daemonSocket), {
     status: () => statusReport(daemon, options, startedAt, now()),
     stop: async (release) => {
@@ -98,15 +120,35 @@ async function main(): Promise<void> {
     flags['healthz-port'] === 0
       ? undefined
       : await serveHealth(flags['healthz-ip'], flags['healthz-port'], () => daemon.ready);
-  stopOnSignals(stopping, log);
+  stopOnSignals(stopping, log, async () => {
+    if (flags['release-on-exit']) await daemon.stop(true);
+  });
 
+  const subject = {
+    external: () => daemon.interfaces.chosen?.name,
+    destinations: () => host.destinations,
+    onHint: (hint: Hint) => daemon.hint(hint),
+  };
+  const monitoring = monitor.run(subject, stopping.signal);
   await daemon.run(stopping.signal);
+  await monitoring;
   control.close();
   lock.close();
   health?.close();
   await store.close();
   const forwarding = stopping.signal.reason === 'signal' && daemon.ready;
   log.info(forwarding ? 'stopped; the data plane goes on forwarding (corduroy down removes it)' : 'stopped');
+}
+
+function machineOf({ flags, stateDir }: Options, log: Log): Machine {
+  const { id, remark } = readNodeId({
+    machineIdFile: flags['machine-id-file'],
+    nodeIdFile: join(stateDir, STATE_FILES.nodeId),
+    instance: flags.instance,
+  });
+  if (remark !== undefined) log.warn(remark);
+  const hostName = flags['node-name'] ?? hostname();
+  return { nodeId: id as NodeId, hostName, version: VERSION, processId: randomUUID() };
 }
 
 function interfaceWishes(flags: FlagValues) {
@@ -119,12 +161,16 @@ function interfaceWishes(flags: FlagValues) {
 }
 
 /** The first signal asks for an orderly end; the second one does not wait. */
-function stopOnSignals(stopping: AbortController, log: Log): void {
+function stopOnSignals(stopping: AbortController, log: Log, before: () => Promise<void>): void {
+  let asked = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      if (stopping.signal.aborted) process.exit(1);
+      if (asked) process.exit(1);
+      asked = true;
       log.info(`${signal}: stopping`);
-      stopping.abort('signal');
+      before()
+        .catch((error: unknown) => log.warn(`the lease was not given back: ${messageOf(error)}`))
+        .finally(() => stopping.abort('signal'));
     });
   }
 }

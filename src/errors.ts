@@ -18,6 +18,8 @@ export type ErrorCode =
   | 'lease-not-found'
   /** Another writer was faster, or holds what was asked for. */
   | 'conflict'
+  /** Another live machine has this one's id, or publishes its address. */
+  | 'not-unique'
   /** Every subnet of the network's range is leased. */
   | 'out-of-subnets'
   /** No interface fits the flags. */

@@ -45,6 +45,8 @@ export interface Backend {
   readonly mtu: number;
   /** What the lease says of this host. */
   readonly attributes: LeaseAttributes;
+  /** What this host can do that a peer may want to know: words, in the host's record beside its lease. */
+  readonly capabilities: readonly string[];
   /** What the operator should hear once: settings that do not go together. */
   readonly warnings: readonly string[];
   readonly desired: (input: BackendInput) => BackendState;

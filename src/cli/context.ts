@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { addFlags, givenFlags } from '../config/command-line.ts';
 import { etcdAccess, etcdPrefix } from '../config/etcd.ts';
 import { DAEMON_FLAGS, ETCD_FLAGS } from '../config/flags.ts';
+import { hideSecrets } from '../config/hide-secrets.ts';
 import { type Options, resolveOptions } from '../config/options.ts';
 import { CorduroyError } from '../errors.ts';
 import { openEtcdStore } from '../store/etcd/etcd-store.ts';
@@ -20,8 +21,10 @@ export function withEtcdFlags(command: Command): Command {
 
 /** The settings a daemon started in this environment would have, as far as the command's flags do not say otherwise. */
 export function optionsOf(command: Command): Options {
-  const options = resolveOptions(givenFlags(command), process.env);
-  for (const warning of options.warnings) process.stderr.write(`corduroy: ${warning}\n`);
+  const given = givenFlags(command);
+  hideSecrets(given);
+  const options = resolveOptions(given, process.env);
+  for (const warning of options.warnings) warn(warning);
   return options;
 }
 
@@ -31,7 +34,7 @@ export async function withStore<T>(
   task: (store: Store, prefix: string) => Promise<T>,
 ): Promise<T> {
   const { flags } = optionsOf(command);
-  const store = openEtcdStore(etcdAccess(flags));
+  const store = openEtcdStore(etcdAccess(flags, { info: () => undefined, warn }));
   try {
     return await task(store, etcdPrefix(flags));
   } finally {
@@ -46,6 +49,10 @@ export function requireRoot(command: string): void {
     'usage',
     `${command} needs root, for devices and network namespaces: run it with sudo`,
   );
+}
+
+function warn(message: string): void {
+  process.stderr.write(`corduroy: ${message}\n`);
 }
 
 export function print(text: string): void {

@@ -44,7 +44,8 @@ export async function readStatus(command: Command, timeout = 5000): Promise<Stat
 export function formatStatus(status: StatusDocument): string {
   const { lease, engine, interface: iface, problems } = status;
   const facts: [string, string][] = [
-    ['lease', lease ? `${lease.subnets.join(' ')}, ${formatExpiry(lease.expiresIn)}` : 'none'],
+    ['host', `${status.node.name} (${status.node.id})`],
+    ['lease', lease ? formatLease(lease) : 'none'],
     [
       'network',
       status.network ? `${status.network.networks.join(' ')}, backend ${status.network.backend}` : 'unknown',
@@ -94,7 +95,9 @@ function formatPeers(peers: readonly PeerStatus[]): string {
   if (peers.length === 0) return 'no peers';
   const paths = peers.map(formatPath);
   const withPaths = paths.some((path) => path !== '');
+  const withNames = peers.some(({ name }) => name !== undefined);
   const rows = peers.map((peer, index) => [
+    ...(withNames ? [peer.name === undefined ? '-' : printable(peer.name)] : []),
     peer.publicIp,
     peer.subnets.join(' '),
     peer.backend,
@@ -103,7 +106,8 @@ function formatPeers(peers: readonly PeerStatus[]): string {
     ...(withPaths ? [paths[index] ?? ''] : []),
   ]);
   const path = withPaths ? ['PATH'] : [];
-  return table([['PEER', 'SUBNET', 'BACKEND', 'SENT', 'RECEIVED', ...path], ...rows]);
+  const name = withNames ? ['HOST'] : [];
+  return table([[...name, 'PEER', 'SUBNET', 'BACKEND', 'SENT', 'RECEIVED', ...path], ...rows]);
 }
 
 /** What is less than it could be on the way to the peer; empty when nothing is known to be. */
@@ -139,8 +143,22 @@ function formatAddresses({ address, publicIp }: NonNullable<StatusDocument['inte
   return address === publicIp ? address : `${address}, published as ${publicIp}`;
 }
 
-function formatExpiry(seconds: number | undefined): string {
-  if (seconds === undefined) return 'reserved, never expires';
+function formatLease({
+  subnets,
+  state,
+  stateFor,
+  expiresIn,
+  reserved,
+}: NonNullable<StatusDocument['lease']>): string {
+  const end = reserved
+    ? ', reserved, never expires'
+    : expiresIn === undefined
+      ? ''
+      : `, ${formatExpiry(expiresIn)}`;
+  return `${subnets.join(' ')}, ${state} for ${duration(stateFor)}${end}`;
+}
+
+function formatExpiry(seconds: number): string {
   return seconds > 0 ? `expires in ${duration(seconds)}` : `expired ${duration(-seconds)} ago`;
 }
 

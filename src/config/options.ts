@@ -43,9 +43,18 @@ export function resolveOptions(given: Given, environment: NodeJS.ProcessEnv): Op
     runDir: values['run-dir'] ?? names.runDir,
     stateDir: values['state-dir'] ?? names.stateDir,
     subnetFile: values['subnet-file'] ?? names.subnetFile,
-    warnings: [...file.warnings, ...unknownVariables(environment), ...withoutEffect(values)],
+    warnings: [
+      ...file.warnings,
+      ...(given['etcd-password'] === undefined ? [] : [PASSWORD_AS_ARGUMENT]),
+      ...unknownVariables(environment),
+      ...withoutEffect(values),
+    ],
   };
 }
+
+const PASSWORD_AS_ARGUMENT =
+  '--etcd-password on the command line could be read by every user of this host while the program started: ' +
+  'put the password into a file of mode 600, and name that with --etcd-password-file';
 
 interface Found {
   readonly texts: readonly string[];
@@ -184,7 +193,10 @@ function rejectContradictions(values: FlagValues): void {
     }
   };
   pair('etcd-certfile', 'etcd-keyfile');
-  pair('etcd-username', 'etcd-password');
+  if (values['etcd-password'] !== undefined && values['etcd-password-file'] !== undefined) {
+    throw usage('--etcd-password and --etcd-password-file are both given: drop one of them');
+  }
+  pair('etcd-username', values['etcd-password-file'] === undefined ? 'etcd-password' : 'etcd-password-file');
   const plain = values['etcd-endpoints'].filter((endpoint) => endpoint.startsWith('http:'));
   if (plain.length > 0 && plain.length < values['etcd-endpoints'].length) {
     throw usage(`--etcd-endpoints mixes http and https: ${values['etcd-endpoints'].join(',')}`);

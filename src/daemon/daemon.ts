@@ -1,30 +1,39 @@
+import { join } from 'node:path';
 import type { Backend, BackendContext, BackendInput, DatapathState } from '../backend/backend.ts';
 import { subnetsIn } from '../bridge/subnet-env.ts';
 import { etcdPrefix } from '../config/etcd.ts';
 import type { FlagValues } from '../config/flags.ts';
-import type { SubnetRange } from '../config/network-config.ts';
+import { STATE_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
 import { type Datapath, ENGINES } from '../datapath/datapath.ts';
-import { CorduroyError, isCode, messageOf } from '../errors.ts';
+import { isCode, messageOf } from '../errors.ts';
 import { readIfThere } from '../host/atomic-file.ts';
+import type { Hint } from '../host/hints.ts';
 import type { ExternalInterface } from '../host/state.ts';
 import type { RandomInt } from '../ipam/pick-subnet.ts';
-import { fitsRanges } from '../lease/decide.ts';
-import { type HeldLease, LeaseKeeper } from '../lease/lease-keeper.ts';
-import type { RejectedLease, StoredLease } from '../lease/lease-table.ts';
+import type { Machine } from '../lease/acquire.ts';
+import { LeaseKeeper } from '../lease/lease-keeper.ts';
+import { leaseKey } from '../lease/lease-record.ts';
+import type { StoredLease } from '../lease/lease-table.ts';
 import { selectPeers } from '../lease/peers.ts';
-import { LastingProblem, type Log } from '../observe/log.ts';
-import { printable } from '../printable.ts';
-import type { Store } from '../store/store.ts';
+import type { Log } from '../observe/log.ts';
+import type { Store, WatchEvent } from '../store/store.ts';
 import { VERSION } from '../version.ts';
+import { ConfigChoice } from './config-choice.ts';
 import { DatapathKeeper, type LaunchDatapath } from './datapath-keeper.ts';
 import type { HostKeeper, HostWish } from './host-keeper.ts';
+import { InterfaceKeeper } from './interface-keeper.ts';
+import { LeaseMinder, RETRY_OUT_OF_SUBNETS } from './lease-minder.ts';
+import { MemoryKeeper } from './memory-keeper.ts';
 import { NetworkView, type UsableConfig } from './network-view.ts';
+import { Problems } from './problems.ts';
+import { RejectedKeys } from './rejected-keys.ts';
 import { Wake } from './wake.ts';
 
 /** What the daemon takes from outside, so that the entry point wires it and tests can hold it. */
 export interface DaemonParts {
   readonly options: Options;
+  readonly machine: Machine;
   readonly store: Store;
   readonly log: Log;
   readonly random: RandomInt;
@@ -34,86 +43,89 @@ export interface DaemonParts {
   readonly host: HostKeeper;
   /** Rejects with `no-interface`. */
   readonly chooseInterface: () => Promise<ExternalInterface>;
+  /** What tells this machine from a copy of it, see NodeRecord. */
+  readonly hardwareOf: (iface: ExternalInterface) => string;
   readonly connectDatapath: () => Promise<Datapath>;
   readonly launchDatapath: LaunchDatapath;
 }
-
-/** The parts of a round, and of what can be wrong. */
-type Part =
-  | 'etcd'
-  | 'config'
-  | 'interface'
-  | 'lease'
-  | 'host'
-  | 'firewall'
-  | 'data plane'
-  | 'subnet file'
-  | 'forwarding';
 
 /** Milliseconds between rounds while something is missing; whatever etcd says starts one at once. */
 const RETRY_AFTER = 1000;
 /** As above, where the host stands and the data plane is missing: packets wait for it, and a look costs little. */
 const RETRY_DATAPATH = 250;
-const RETRY_OUT_OF_SUBNETS = 10_000;
 /** Milliseconds between looks whether something that still holds should be said again. */
 const REMIND_EVERY = 60_000;
+/** Milliseconds between looks at a sysctl that is not Corduroy's to set, while it is wrong. */
+const RECHECK_FORWARDING = 5000;
+/** Milliseconds that etcd has for its first answer before what was remembered is used; sooner when it is known to be away. */
+const MEMORY_AFTER = 2000;
 
 /**
- * The control plane. One loop, woken by every change: it reads what etcd says, holds a lease, computes what the host
- * and the data plane should hold, and brings that about. Every round starts from what is there, so that a round that
- * failed half-way, a restart, and a hand that interfered are all mended in the same way.
+ * The control plane. One loop, woken by every change: it reads what etcd says, computes what the host and the data plane
+ * should hold, and brings that about. Every round starts from what is there, so that a round that failed half-way, a
+ * restart, and a hand that interfered are all mended in the same way. The lease is looked after beside the rounds once a
+ * subnet is in use: an etcd that does not answer keeps no repair waiting.
  */
 export class Daemon {
+  readonly machine: Machine;
   readonly view: NetworkView;
   readonly leases: LeaseKeeper;
   readonly datapath: DatapathKeeper;
-  interface: ExternalInterface | undefined;
+  readonly interfaces: InterfaceKeeper;
   config: UsableConfig | undefined;
   backend: Backend | undefined;
   peers: readonly StoredLease[] = [];
-  rejected: readonly RejectedLease[] = [];
+  readonly rejected: RejectedKeys;
 
   readonly #parts: DaemonParts;
+  readonly #prefix: string;
   readonly #wake = new Wake();
-  /** What is wrong now, by the part of a round that it stops; nothing stops the other parts. */
-  readonly #problems: Readonly<Record<Part, LastingProblem>>;
-  #saidKeys: ReadonlyMap<string, string> = new Map();
-  #saidUnknownKeys = '';
+  readonly #problems: Problems;
+  readonly #choice: ConfigChoice;
+  readonly #memory: MemoryKeeper;
+  readonly #minder: LeaseMinder;
+  readonly #startedAt: number;
   #stopped = false;
   /** Whether the last round brought everything about. */
   #settled = false;
   #current: Promise<unknown> = Promise.resolve();
 
   constructor(parts: DaemonParts) {
-    const { options, log, now } = parts;
-    const { flags, subnetFile } = options;
+    const { options, machine, log, now } = parts;
+    const { flags, subnetFile, stateDir } = options;
     const prefix = etcdPrefix(flags);
     this.#parts = parts;
+    this.#prefix = prefix;
+    this.machine = machine;
+    this.#startedAt = now();
     this.view = new NetworkView(prefix);
-    const none = () => new LastingProblem(log, now);
-    this.#problems = {
-      etcd: none(),
-      config: none(),
-      interface: none(),
-      lease: none(),
-      host: none(),
-      firewall: none(),
-      'data plane': none(),
-      'subnet file': none(),
-      forwarding: none(),
-    };
+    this.#problems = new Problems(log, now);
+    this.rejected = new RejectedKeys(log);
+    this.#choice = new ConfigChoice(this.#problems.of('config'), log);
+    this.interfaces = new InterfaceKeeper(parts.chooseInterface, log);
     this.leases = new LeaseKeeper(
       { ...parts, prefix, ttl: flags['lease-ttl'], renewMargin: flags['subnet-lease-renew-margin'] * 60 },
-      subnetsIn(readIfThere(subnetFile) ?? ''),
+      { subnets: subnetsIn(readIfThere(subnetFile) ?? ''), inUse: false },
     );
+    this.#minder = new LeaseMinder({
+      leases: this.leases,
+      view: this.view,
+      problems: this.#problems,
+      now,
+      wake: () => this.#wake.now(),
+    });
+    this.#memory = new MemoryKeeper({
+      path: join(stateDir, STATE_FILES.network),
+      nodeId: machine.nodeId,
+      prefix,
+      problem: this.#problems.of('memory'),
+      log,
+    });
     this.datapath = new DatapathKeeper({
       connect: parts.connectDatapath,
       launch: parts.launchDatapath,
       build: VERSION,
-      onGone: () => {
-        this.#parts.host.distrust();
-        this.#wake.now();
-      },
+      onGone: () => this.hint('host'),
       log,
       now,
     });
@@ -129,6 +141,14 @@ export class Daemon {
     await Promise.race([this.#rounds(signal), watching]);
     await watching;
     this.datapath.release();
+    await this.#memory.close();
+  }
+
+  /** Something on the host was changed, perhaps by this daemon itself: it is compared soon. */
+  hint(hint: Hint): void {
+    if (hint === 'interface') this.interfaces.distrust();
+    else this.#parts.host.distrust(hint);
+    this.#wake.now();
   }
 
   async #rounds(signal: AbortSignal): Promise<void> {
@@ -136,7 +156,7 @@ export class Daemon {
       const round = this.#stopped ? Promise.resolve(Number.POSITIVE_INFINITY) : this.#round();
       this.#current = round;
       const pause = Math.min(await round, REMIND_EVERY);
-      for (const problem of Object.values(this.#problems)) problem.remind();
+      this.#problems.remind();
       if (!signal.aborted) await this.#wake.wait(pause);
     }
   }
@@ -146,6 +166,7 @@ export class Daemon {
     this.#stopped = true;
     try {
       await this.#current;
+      await this.#minder.idle();
       if (release) await this.leases.release();
     } catch (error) {
       this.#stopped = false;
@@ -161,39 +182,78 @@ export class Daemon {
 
   /** What is wrong now, a sentence each. */
   get problems(): string[] {
-    const moved = this.leases.moved === undefined ? [] : [this.leases.moved];
-    const raised = [...Object.values(this.#problems).flatMap(({ current }) => current ?? []), ...moved];
+    const { moved } = this.leases;
+    const raised = [
+      ...this.#problems.current(),
+      ...this.#leaseProblem(),
+      ...(moved === undefined ? [] : [moved]),
+    ];
     if (raised.length > 0 || this.ready) return raised;
     return this.view.complete ? ['setting up'] : ['starting: etcd has not answered yet'];
   }
 
+  /** Why the subnet in use is not surely this host's. */
+  #leaseProblem(): string[] {
+    const { remembered } = this.view;
+    const { state, isInUse, held } = this.leases;
+    if (remembered !== undefined) {
+      const when = remembered.toISOString();
+      return [`running on the network as it was at ${when}: etcd has not answered since the daemon started`];
+    }
+    const isSure = held !== undefined && state.name !== 'at-risk';
+    return isInUse && !isSure ? [`the lease is ${state.name}: ${state.reason}`] : [];
+  }
+
   async #watch(signal: AbortSignal): Promise<void> {
-    const { store, options } = this.#parts;
-    for await (const event of store.watch(`${etcdPrefix(options.flags)}/`, signal)) {
+    const { store, log } = this.#parts;
+    for await (const event of store.watch(`${this.#prefix}/`, signal)) {
       const before = this.view.revision;
       this.view.apply(event);
+      const etcd = this.#problems.of('etcd');
       if (event.kind === 'interrupted') {
-        this.#problems.etcd.raise(`${event.error.message}. Trying again`);
+        etcd.raise(`${event.error.message}. Trying again`);
       } else {
-        this.#problems.etcd.clear('etcd answers again');
+        etcd.clear('etcd answers again');
         // Revisions only grow, unless etcd was restored from a backup: then what is held proves nothing.
-        if (event.revision < before) this.leases.doubt();
-        this.leases.observe(this.view.leases, this.view.revision);
+        if (event.revision < before || this.#isOlder(event)) this.leases.doubt();
+        this.leases.observe(this.view.cluster, this.view.revision);
+        this.leases
+          .answerChallenges(this.view.cluster)
+          .catch((error: unknown) =>
+            log.warn(`could not answer whether this machine lives: ${messageOf(error)}`),
+          );
       }
       this.#wake.now();
     }
   }
 
+  /** Whether a snapshot is from before what this host has written last. */
+  #isOlder({ kind, revision }: Exclude<WatchEvent, { kind: 'interrupted' }>): boolean {
+    const written = this.leases.held?.node.modRevision;
+    return kind === 'snapshot' && written !== undefined && revision < written;
+  }
+
   /** One round. @returns milliseconds until the next one is due at the latest */
   async #round(): Promise<number> {
-    const config = this.#currentConfig();
-    if (config === undefined) return Number.POSITIVE_INFINITY;
     const { host, now } = this.#parts;
+    if (now() >= host.resyncAt) this.interfaces.distrust();
     try {
-      const settled = await this.#converge(config);
+      if (!this.view.complete) {
+        const wait = this.#startedAt + MEMORY_AFTER - now();
+        if (this.view.fault === undefined && wait > 0) return wait;
+        if (!(await this.#restore())) return Number.POSITIVE_INFINITY;
+      }
+      const config = this.#choice.choose(this.view.config, this.config, this.leases.subnets);
+      if (config === undefined) return Number.POSITIVE_INFINITY;
+      const { settled, leaseDueAt } = await this.#converge(config);
       if (settled && !this.#settled) this.#sayReady();
       this.#settled = settled;
-      return settled ? Math.min(this.leases.dueAt, host.resyncAt) - now() : this.#retryAfter();
+      const forwards = this.#problems.of('forwarding').current === undefined;
+      const due = Math.min(
+        Math.min(leaseDueAt, host.resyncAt) - now(),
+        forwards ? REMIND_EVERY : RECHECK_FORWARDING,
+      );
+      return settled ? due : Math.min(due, this.#retryAfter());
     } catch (error) {
       this.#settled = false;
       return isCode(error, 'out-of-subnets') ? RETRY_OUT_OF_SUBNETS : RETRY_AFTER;
@@ -201,78 +261,56 @@ export class Daemon {
   }
 
   #retryAfter(): number {
-    const { host, firewall, 'data plane': datapath } = this.#problems;
-    const hostStands = host.current === undefined && firewall.current === undefined;
-    return hostStands && datapath.current !== undefined ? RETRY_DATAPATH : RETRY_AFTER;
+    const hostStands =
+      this.#problems.of('host').current === undefined && this.#problems.of('firewall').current === undefined;
+    const datapathMissing = this.#problems.of('data plane').current !== undefined;
+    return hostStands && datapathMissing ? RETRY_DATAPATH : RETRY_AFTER;
   }
 
-  /** Runs one part of a round. What it throws becomes the part's problem, and is thrown on. */
-  async #part<T>(name: Part, work: () => T | Promise<T>): Promise<T> {
-    const problem = this.#problems[name];
-    try {
-      const result = await work();
-      problem.clear(`${name}: all is as it should be again`);
-      return result;
-    } catch (error) {
-      if (!(error instanceof CorduroyError) && problem.current === undefined) {
-        this.#parts.log.error('a defect in corduroyd', { err: error });
-      }
-      problem.raise(messageOf(error), error instanceof CorduroyError ? `${name} ${error.code}` : name);
-      throw error;
-    }
-  }
-
-  /** The network config to go by: the newest that can be used, or the one in use. */
-  #currentConfig(): UsableConfig | undefined {
-    if (!this.view.complete) return undefined;
-    const { usable, objection, unknownKeys } = this.view.config;
-    const unknown = unknownKeys.join(', ');
-    if (unknown !== '' && unknown !== this.#saidUnknownKeys) {
-      this.#parts.log.warn(`the network config has keys that mean nothing here and are ignored: ${unknown}`);
-    }
-    this.#saidUnknownKeys = unknown;
-    if (usable === undefined) {
-      const going = this.config === undefined ? '. Waiting for it' : '. Going on with the one before';
-      this.#problems.config.raise(`${objection}${going}`);
-      return this.config;
-    }
-    const { subnets } = this.leases;
-    const fitted = this.config !== undefined && fitsRanges(subnets, this.config.network.ranges);
-    if (fitted && !fitsRanges(subnets, usable.network.ranges)) {
-      this.#problems.config.raise(
-        `the network config has changed, and this host's subnet ${subnets.join(' and ')} does not fit it. Going on with the one ` +
-          'before; to lease another subnet, restart corduroyd, and then the containers',
-      );
-      return this.config;
-    }
-    this.#problems.config.clear('the network config is valid now');
-    return usable;
+  /** A start without etcd. @returns whether the network was known */
+  async #restore(): Promise<boolean> {
+    const iface = await this.#ensureInterface([]);
+    const network = this.#memory.recall(this.#parts.hardwareOf(iface));
+    if (network === undefined || this.view.complete) return this.view.complete;
+    this.view.restore(network);
+    this.leases.recall(network.subnets);
+    this.leases.remember();
+    this.#parts.log.warn(
+      `etcd does not answer: setting up the network as it was at ${network.savedAt.toISOString()}, with ` +
+        `${network.subnets.join(' and ')} for this host`,
+    );
+    return true;
   }
 
   /** @returns whether everything was brought about; throws where nothing could be done without a lease */
-  async #converge(config: UsableConfig): Promise<boolean> {
+  async #converge(config: UsableConfig): Promise<{ settled: boolean; leaseDueAt: number }> {
     const { ranges } = config.network;
-    const iface = await this.#part('interface', () => this.#ensureInterface(ranges));
-    if (config !== this.config || this.backend === undefined) {
-      const { names, flags } = this.#parts.options;
+    const { names, flags } = this.#parts.options;
+    const before = this.interfaces.chosen;
+    const iface = await this.#ensureInterface(ranges);
+    if (before !== undefined && !before.address.equals(iface.address)) this.#parts.store.reconnect();
+    if (!this.leases.isInUse) this.#recall(iface);
+    if (config !== this.config || iface !== before || this.backend === undefined) {
       this.backend = config.createBackend({ iface, tun: names.tun, datapath: datapathWishes(flags) });
       this.config = config;
       for (const warning of this.backend.warnings) this.#parts.log.warn(warning);
     }
     const { backend } = this;
-    const held = await this.#ensureLease(config, backend);
-    // What came while etcd was asked.
-    this.leases.observe(this.view.leases, this.view.revision);
-    if (this.leases.held !== held) {
-      this.#wake.now();
-      return false;
-    }
-    const { subnets } = held;
-    const self = { key: held.key, subnets, publicIps: [iface.address, iface.publicIp] };
-    const { peers, rejected } = selectPeers(this.view.leases, ranges, self);
+    const leaseDueAt = await this.#ensureLease(config, backend, iface);
+    const { subnets, held } = this.leases;
+    const self = {
+      key: held?.key ?? leaseKey(this.#prefix, subnets),
+      subnets,
+      publicIps: [iface.address, iface.publicIp],
+    };
+    const { peers, rejected } = selectPeers(this.view.cluster.leases, ranges, self);
     this.peers = peers;
-    this.#sayRejected(rejected);
-    return this.#apply(backend, { ranges, subnets, peers });
+    this.rejected.set(rejected);
+    const settled = await this.#apply(backend, { ranges, subnets, peers });
+    if (held !== undefined && this.view.remembered === undefined) {
+      this.#memory.save({ view: this.view, subnets, hardware: this.#parts.hardwareOf(iface) });
+    }
+    return { settled, leaseDueAt };
   }
 
   /** The parts are independent: a firewall that cannot be set must not keep routes from the data plane. */
@@ -287,21 +325,15 @@ export class Daemon {
       return subnet === undefined ? [] : [{ network, subnet }];
     });
     const ipMasq = options.flags['ip-masq'];
-    const isDone = (part: Promise<unknown>) =>
-      part.then(
-        () => true,
-        () => false,
-      );
-    const isDue = host.isDue(wish);
-    const linksDone = !isDue || (await isDone(this.#part('host', () => host.ensureLinks(wish))));
+    const problems = this.#problems;
+    const linksDone = await problems.attempt('host', () => host.ensureLinks(wish));
     const { datapath } = desired;
     const [firewallDone, datapathDone] = await Promise.all([
-      !isDue || isDone(this.#part('firewall', () => host.ensureFirewall(wish))),
-      datapath === undefined || isDone(this.#part('data plane', () => this.#ensureDatapath(datapath))),
+      problems.attempt('firewall', () => host.ensureFirewall(wish)),
+      datapath === undefined || problems.attempt('data plane', () => this.#ensureDatapath(datapath)),
     ]);
-    if (isDue) host.settle(wish, linksDone && firewallDone);
-    const subnetFile = () => host.writeSubnetFile({ families, mtu: backend.mtu, ipMasq });
-    const fileDone = await isDone(this.#part('subnet file', subnetFile));
+    const subnetFile = { families, mtu: backend.mtu, ipMasq };
+    const fileDone = await problems.attempt('subnet file', () => host.writeSubnetFile(subnetFile));
     if (ipMasq) this.#checkForwarding();
     return linksDone && firewallDone && datapathDone && fileDone;
   }
@@ -314,8 +346,8 @@ export class Daemon {
 
   /** Answers from outside come in by an interface that is not Corduroy's to change. */
   #checkForwarding(): void {
-    const name = this.interface?.name ?? '';
-    const { forwarding } = this.#problems;
+    const name = this.interfaces.chosen?.name ?? '';
+    const forwarding = this.#problems.of('forwarding');
     if (this.#parts.host.isForwarding(name)) forwarding.clear();
     else
       forwarding.raise(
@@ -323,50 +355,45 @@ export class Daemon {
       );
   }
 
-  async #ensureInterface(ranges: readonly SubnetRange[]): Promise<ExternalInterface> {
-    const { log, chooseInterface } = this.#parts;
-    const chosen = this.interface ?? (await chooseInterface());
-    const { name, address, publicIp, mtu, why } = chosen;
-    // Packets to this host would be led into the tunnel that they are to carry.
-    const inside = ranges.find(({ network }) => network.contains(address) || network.contains(publicIp));
-    if (inside !== undefined) {
-      const text = `this host's address ${address} lies inside the network ${inside.network}`;
-      throw new CorduroyError('no-interface', `${text}: choose another --iface, or another Network`);
+  /** One that was chosen is gone by for as long as nothing better is found. */
+  async #ensureInterface(ranges: UsableConfig['network']['ranges']): Promise<ExternalInterface> {
+    try {
+      return await this.#problems.run('interface', () => this.interfaces.ensure(ranges));
+    } catch (error) {
+      const { chosen } = this.interfaces;
+      if (chosen === undefined) throw error;
+      return chosen;
     }
-    if (this.interface === undefined) {
-      const published = publicIp.equals(address) ? '' : `, published as ${publicIp}`;
-      log.info(`using interface ${name} (${address}${published}, MTU ${mtu}): ${why}`);
-    }
-    this.interface = chosen;
-    return chosen;
   }
 
-  /** Whatever etcd says or does not say, a lease that is held goes on. */
-  async #ensureLease({ network, revision }: UsableConfig, { attributes }: Backend): Promise<HeldLease> {
-    const { ranges } = network;
-    const wanted = { ranges, configKey: this.view.configKey, configRevision: revision, attributes };
-    try {
-      return await this.#part('lease', () => this.leases.ensure(wanted));
-    } catch (error) {
-      const { held } = this.leases;
-      if (held === undefined) throw error;
-      return held;
-    }
+  /** Containers have addresses of the subnet that was in use here before, whatever subnet.env says. */
+  #recall(iface: ExternalInterface): void {
+    const network = this.#memory.recall(this.#parts.hardwareOf(iface));
+    if (network === undefined) return;
+    this.leases.recall(network.subnets);
+    if (this.view.revision >= network.revision) return;
+    // etcd was restored from a backup since: what it says is to be met with the caution of a daemon that saw it.
+    this.leases.doubt();
+    this.leases.remember();
+  }
+
+  /** @returns when the lease is due, monotonic milliseconds */
+  async #ensureLease(config: UsableConfig, backend: Backend, iface: ExternalInterface): Promise<number> {
+    const { configKey, remembered } = this.view;
+    // What was remembered is set up first; etcd is asked when it answers the watch.
+    if (remembered !== undefined) return Number.POSITIVE_INFINITY;
+    return this.#minder.ensure({
+      ranges: config.network.ranges,
+      configKey,
+      configRevision: config.revision,
+      attributes: backend.attributes,
+      capabilities: backend.capabilities,
+      hardware: this.#parts.hardwareOf(iface),
+    });
   }
 
   #sayReady(): void {
     this.#parts.log.info(`ready: ${this.leases.subnets.join(' and ')}, peers: ${this.peers.length}`);
-  }
-
-  /** Every key that is not used is named once, and again when the reason changes. */
-  #sayRejected(rejected: readonly RejectedLease[]): void {
-    this.rejected = rejected;
-    const reasons = new Map(rejected.map(({ entry, reason }) => [entry.key, reason]));
-    for (const [key, reason] of reasons) {
-      if (this.#saidKeys.get(key) !== reason)
-        this.#parts.log.warn(`ignoring ${printable(key)} in etcd: ${reason}`);
-    }
-    this.#saidKeys = reasons;
   }
 }
 

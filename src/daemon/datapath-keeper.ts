@@ -3,7 +3,6 @@ import type { Datapath, EngineStats, Route, RouteDelta } from '../datapath/datap
 import { encodeConfig } from '../datapath/messages.ts';
 import { CorduroyError, isCode, messageOf } from '../errors.ts';
 import { formatEndpoint } from '../net/endpoint.ts';
-import type { Prefix } from '../net/prefix.ts';
 import type { Log } from '../observe/log.ts';
 
 export interface DatapathKeeperOptions {
@@ -40,7 +39,7 @@ export class DatapathKeeper {
   #failure: string | undefined;
   /** What the engine holds; `undefined`: unknown, it is sent the whole table. */
   #held:
-    | { readonly generation: bigint; readonly local: string; readonly routes: ReadonlyMap<string, Route> }
+    | { readonly generation: bigint; readonly local: string; readonly routes: readonly Route[] }
     | undefined;
 
   constructor(options: DatapathKeeperOptions) {
@@ -184,17 +183,16 @@ export class DatapathKeeper {
   }
 
   async #ensureRoutes(engine: Datapath, { local, routes }: DatapathState): Promise<void> {
-    const wanted = new Map(routes.map((route) => [formatRoute(route), route]));
     const localText = local.join(' ');
     const held = this.#held;
     try {
       if (held === undefined || held.local !== localText) {
         const generation = (held?.generation ?? (await engine.stats()).generation) + 1n;
         await engine.replaceRoutes({ generation, local, routes });
-        this.#held = { generation, local: localText, routes: wanted };
+        this.#held = { generation, local: localText, routes };
         return;
       }
-      const delta = difference(held.routes, wanted, held.generation);
+      const delta = difference(held.routes, routes, held.generation);
       if (delta === undefined) {
         // Asking is also how an engine that hangs, or was given another table by somebody else, is noticed.
         const { generation } = await engine.stats();
@@ -203,7 +201,7 @@ export class DatapathKeeper {
         return;
       }
       await engine.updateRoutes(delta);
-      this.#held = { generation: delta.to, local: localText, routes: wanted };
+      this.#held = { generation: delta.to, local: localText, routes };
     } catch (error) {
       this.#held = undefined; // Whatever happened, the whole table sets it right.
       this.#options.log.debug(`the routes were not taken: ${messageOf(error)}`);
@@ -217,24 +215,42 @@ export class DatapathKeeper {
   }
 }
 
-/** What leads from one set of routes (by their texts) to another; `undefined` when they are equal. */
+/**
+ * What leads from one set of routes to another, each of which has no prefix twice; `undefined` when they are equal.
+ *
+ * Of thousands of routes one has changed, usually, and the others are the very same objects in the same order: those at
+ * the beginning and at the end are passed over without a look at their prefixes.
+ */
 export function difference(
-  from: ReadonlyMap<string, Route>,
-  to: ReadonlyMap<string, Route>,
+  from: readonly Route[],
+  to: readonly Route[],
   generation: bigint,
 ): RouteDelta | undefined {
-  const set = [...to].filter(([text]) => !from.has(text)).map(([, route]) => route);
-  const kept = new Set([...to.values()].map(({ prefix }) => prefix.toString()));
-  const remove: Prefix[] = [...from.values()]
-    .map(({ prefix }) => prefix)
-    .filter((prefix) => !kept.has(prefix.toString()));
+  const shorter = Math.min(from.length, to.length);
+  let start = 0;
+  while (start < shorter && from[start] === to[start]) start++;
+  let end = 0;
+  while (end < shorter - start && from.at(-1 - end) === to.at(-1 - end)) end++;
+  const before = byPrefix(from.slice(start, from.length - end));
+  const after = byPrefix(to.slice(start, to.length - end));
+
+  const set = [...after]
+    .filter(([prefix, route]) => !isSame(before.get(prefix), route))
+    .map(([, route]) => route);
+  const remove = [...before].filter(([prefix]) => !after.has(prefix)).map(([, { prefix }]) => prefix);
   return set.length === 0 && remove.length === 0
     ? undefined
     : { from: generation, to: generation + 1n, remove, set };
 }
 
-function formatRoute({ prefix, peer }: Route): string {
-  return `${prefix} ${formatEndpoint(peer)}`;
+function byPrefix(routes: readonly Route[]): Map<string, Route> {
+  return new Map(routes.map((route) => [route.prefix.toString(), route]));
+}
+
+/** Whether two routes of the same prefix lead to the same endpoint. Most are one object: a backend makes a route once. */
+function isSame(one: Route | undefined, other: Route): boolean {
+  if (one === other) return true;
+  return one?.peer.port === other.peer.port && one.peer.address.equals(other.peer.address);
 }
 
 /** What an engine is told by its command line already. */

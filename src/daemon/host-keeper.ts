@@ -6,15 +6,19 @@ import { ROUTE_PROTOCOL, RUN_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
 import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
 import { Firewall, type FirewallState } from '../host/firewall.ts';
+import type { Hint } from '../host/hints.ts';
 import type { Ownership } from '../host/plan.ts';
 import { reconcileHost } from '../host/reconcile.ts';
-import { formatRoute, type HostState, type RouteState } from '../host/state.ts';
+import { formatRoute, type HostState, type RouteState, routeDestination } from '../host/state.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Log } from '../observe/log.ts';
 import { type HostRecord, readHostRecord, removeIfOwn, writeHostRecord } from './state-file.ts';
+import { Trust } from './trust.ts';
 
 /** Metric of the blackhole route: any real route to the subnet is better. */
 const BLACKHOLE_METRIC = 4_278_198_272;
+/** Milliseconds between comparisons where nothing tells of changes. */
+const RESYNC_UNSEEN = 5000;
 
 /** What the kernel should hold on this host, beyond what the backend asks for. */
 export interface HostWish {
@@ -26,24 +30,31 @@ export interface HostWish {
   readonly mtu: number;
 }
 
+/** What is compared by itself. */
+const PARTS = ['host', 'firewall'] as const satisfies readonly Hint[];
+type Part = (typeof PARTS)[number];
+
 /** Keeps links, routes, sysctls, firewall and subnet.env of this host right, and a record of what it has put there. */
 export class HostKeeper {
   readonly #options: Options;
   readonly #log: Log;
-  readonly #now: () => number;
   readonly #own: Omit<Ownership, 'blackholes'>;
   readonly #firewall: Firewall;
   readonly #recordFile: string;
+  readonly #sees: (hint: Part) => boolean;
+  readonly #trust: Readonly<Record<Part, Trust>>;
   #record: HostRecord;
-  /** What was last brought about, as text; empty: unknown. */
-  #applied = '';
-  #resyncAt = 0;
+  #destinations: ReadonlySet<string> = new Set();
 
-  /** @param now monotonic milliseconds */
-  constructor(options: Options, log: Log, now: () => number) {
+  /**
+   * @param now monotonic milliseconds
+   * @param sees whether a change would be hinted at with `distrust`
+   */
+  constructor(options: Options, log: Log, now: () => number, sees: (hint: Part) => boolean = () => false) {
     this.#options = options;
     this.#log = log;
-    this.#now = now;
+    this.#sees = sees;
+    this.#trust = { host: new Trust(now), firewall: new Trust(now) };
     const { names, runDir } = options;
     this.#own = { mark: names.linkMark, tun: names.tun, protocol: ROUTE_PROTOCOL };
     mkdirSync(runDir, { recursive: true, mode: 0o755 });
@@ -54,24 +65,47 @@ export class HostKeeper {
     this.#firewall = new Firewall({ table: names.nftTable, chain: names.iptablesChain }, record.firewall);
   }
 
-  /** When the host is to be compared again, monotonic milliseconds. */
+  /** When a part of the host is to be compared again, monotonic milliseconds. */
   get resyncAt(): number {
-    return this.#resyncAt;
+    return Math.min(...PARTS.map((part) => this.#trust[part].lookedAt + this.#maxAge(part)));
   }
 
-  /** The next `ensure` looks at the host, whatever the time. */
-  distrust(): void {
-    this.#applied = '';
+  /** The destinations of the routes that were last wished for, as ip writes them. */
+  get destinations(): ReadonlySet<string> {
+    return this.#destinations;
   }
 
-  /** Whether the host is to be looked at: the wish is another one, or the time has come. */
+  /** The next `ensure…` of the part, or of all parts, looks at the host whatever the time. */
+  distrust(part?: Part): void {
+    for (const one of part === undefined ? PARTS : [part]) this.#trust[one].doubt();
+  }
+
+  /** Whether the host is to be looked at: the wish is another one, there are doubts, or the time has come. */
   isDue(wish: HostWish): boolean {
-    return textOf(wish) !== this.#applied || this.#now() >= this.#resyncAt;
+    return PARTS.some((part) => !this.#isTrusted(part, wish));
+  }
+
+  #isTrusted(part: Part, wish: HostWish): boolean {
+    return this.#trust[part].holds(textOf(part, wish), this.#maxAge(part));
+  }
+
+  #maxAge(part: Part): number {
+    const longest = this.#options.flags['iptables-resync'] * 1000;
+    return this.#sees(part) ? longest : Math.min(longest, RESYNC_UNSEEN);
+  }
+
+  async #ensure(part: Part, wish: HostWish, bringAbout: () => Promise<void>): Promise<void> {
+    if (!this.#isTrusted(part, wish)) await this.#trust[part].renew(textOf(part, wish), bringAbout);
   }
 
   /** Links, addresses, routes, sysctls: changes what differs. */
   async ensureLinks(wish: HostWish): Promise<void> {
+    await this.#ensure('host', wish, () => this.#reconcile(wish));
+  }
+
+  async #reconcile(wish: HostWish): Promise<void> {
     const host = this.#complete(wish);
+    this.#destinations = new Set(host.routes.map(routeDestination));
     const blackholes = host.routes.filter(({ type }) => type === 'blackhole').map(formatRoute);
     // On record before they are added, and off it only when they are gone.
     const owned = [...new Set([...this.#record.blackholes, ...blackholes])];
@@ -79,12 +113,6 @@ export class HostKeeper {
     const changes = await reconcileHost(host, { ...this.#own, blackholes: owned });
     this.remember({ blackholes });
     if (changes.length > 0) this.#log.info(`host set up: ${changes.join('; ')}`);
-  }
-
-  /** To be called when everything of the wish has been brought about, or when it has not. */
-  settle(wish: HostWish, succeeded: boolean): void {
-    this.#applied = succeeded ? textOf(wish) : '';
-    this.#resyncAt = this.#now() + this.#options.flags['iptables-resync'] * 1000;
   }
 
   writeSubnetFile(content: SubnetEnv): void {
@@ -122,7 +150,12 @@ export class HostKeeper {
     };
   }
 
-  async ensureFirewall({ networks, subnets }: HostWish): Promise<void> {
+  /** Forward rules and masquerading. */
+  async ensureFirewall(wish: HostWish): Promise<void> {
+    await this.#ensure('firewall', wish, () => this.#setFirewall(wish));
+  }
+
+  async #setFirewall({ networks, subnets }: HostWish): Promise<void> {
     const { flags } = this.#options;
     const network = networks.find(({ family }) => family === 4);
     const subnet = subnets.find(({ family }) => family === 4);
@@ -141,6 +174,6 @@ export class HostKeeper {
   }
 }
 
-function textOf({ host, networks, subnets }: HostWish): string {
-  return JSON.stringify([host, networks, subnets]);
+function textOf(part: Part, { host, networks, subnets, mtu }: HostWish): string {
+  return JSON.stringify(part === 'host' ? [host, subnets, mtu] : [networks, subnets]);
 }

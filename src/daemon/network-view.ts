@@ -1,8 +1,9 @@
 import type { BackendFactory } from '../backend/backend.ts';
 import { checkBackend } from '../backend/registry.ts';
 import { formatProblem, type NetworkConfig, parseNetworkConfig } from '../config/network-config.ts';
-import { LeaseTable } from '../lease/lease-table.ts';
-import type { Entry, Revision, WatchEvent } from '../store/store.ts';
+import { Cluster } from '../lease/cluster.ts';
+import type { Change, Entry, Revision, WatchEvent } from '../store/store.ts';
+import type { RememberedNetwork } from './network-memory.ts';
 
 /** A network config that can be carried out. */
 export interface UsableConfig {
@@ -11,22 +12,25 @@ export interface UsableConfig {
   readonly revision: Revision;
 }
 
-/** What etcd says, as of the last event: the network config and the leases. */
+/** What etcd says, as of the last event: the network config, the leases, and what hosts say beside them. */
 export class NetworkView {
   readonly configKey: string;
-  readonly leases: LeaseTable;
+  readonly cluster: Cluster;
   /** Of the store, as of the last event. */
   revision: Revision = 0n;
-  /** False until the first snapshot. */
+  /** False until the first snapshot, from etcd or from disk. */
   complete = false;
+  /** When what is seen here was read from etcd, while etcd has not answered since the daemon started. */
+  remembered: Date | undefined;
   /** Why the watch is interrupted, or `undefined` while it is not. */
   fault: Error | undefined;
+  readonly #entries = new Map<string, Entry>();
   #configEntry: Entry | undefined;
   #config: ConfigReading = { usable: undefined, objection: 'there is none', unknownKeys: [] };
 
   constructor(prefix: string) {
     this.configKey = `${prefix}/config`;
-    this.leases = new LeaseTable(prefix);
+    this.cluster = new Cluster(prefix);
   }
 
   get config(): ConfigReading {
@@ -39,24 +43,50 @@ export class NetworkView {
         this.fault = event.error;
         return;
       case 'snapshot':
-        this.leases.replace(event.entries);
-        this.#setConfig(event.entries.find(({ key }) => key === this.configKey));
-        this.complete = true;
+        this.#replace(event.entries);
+        this.remembered = undefined;
         break;
       case 'delta':
-        this.leases.apply(event.changes);
-        for (const change of event.changes) {
-          if (change.kind === 'put' && change.entry.key === this.configKey) this.#setConfig(change.entry);
-          if (change.kind === 'delete' && change.key === this.configKey) this.#setConfig(undefined);
-        }
+        this.cluster.apply(event.changes);
+        for (const change of event.changes) this.#apply(change);
         break;
     }
     this.revision = event.revision;
     this.fault = undefined;
   }
 
+  /** Takes what was read from disk for what etcd says, until etcd does. */
+  restore({ entries, revision, savedAt }: RememberedNetwork): void {
+    this.#replace(entries);
+    this.revision = revision;
+    this.remembered = savedAt;
+  }
+
+  /** Every key but the questions of the moment: what is worth remembering. */
+  entries(): Entry[] {
+    return [...this.#entries.values()].filter(({ key }) => !this.cluster.challenges.has(key));
+  }
+
+  #replace(entries: readonly Entry[]): void {
+    this.cluster.replace(entries);
+    this.#entries.clear();
+    for (const entry of entries) this.#entries.set(entry.key, entry);
+    this.#setConfig(this.#entries.get(this.configKey));
+    this.complete = true;
+  }
+
+  #apply(change: Change): void {
+    if (change.kind === 'put') this.#entries.set(change.entry.key, change.entry);
+    else this.#entries.delete(change.key);
+    const key = change.kind === 'put' ? change.entry.key : change.key;
+    if (key === this.configKey) this.#setConfig(this.#entries.get(key));
+  }
+
   #setConfig(entry: Entry | undefined): void {
-    if (entry !== undefined && entry.modRevision === this.#configEntry?.modRevision) return;
+    const known = this.#configEntry;
+    // Also by value: a store restored from a backup counts its revisions again.
+    if (entry !== undefined && entry.modRevision === known?.modRevision && entry.value === known.value)
+      return;
     this.#configEntry = entry;
     this.#config = readConfig(this.configKey, entry);
   }

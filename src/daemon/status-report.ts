@@ -3,8 +3,10 @@ import type { Options } from '../config/options.ts';
 import type { Datapath, EngineStats } from '../datapath/datapath.ts';
 import { isCode } from '../errors.ts';
 import { queueDrops } from '../host/device-drops.ts';
-import type { HeldLease } from '../lease/lease-keeper.ts';
+import type { LeaseKeeper } from '../lease/lease-keeper.ts';
+import { leaseKey } from '../lease/lease-record.ts';
 import type { StoredLease } from '../lease/lease-table.ts';
+import type { StoredNode } from '../lease/node-table.ts';
 import { printable } from '../printable.ts';
 import { VERSION } from '../version.ts';
 import type { Daemon } from './daemon.ts';
@@ -22,7 +24,9 @@ export async function statusReport(
     if (isCode(error, 'datapath')) return undefined; // It has just gone: the daemon is on it.
     throw error;
   });
-  const { interface: iface, config, backend, leases, view } = daemon;
+  const traffic = new Map(stats?.peers.map((peer) => [peer.address.toString(), peer]));
+  const { config, backend, leases, view, machine } = daemon;
+  const iface = daemon.interfaces.chosen;
   const { flags } = options;
   return {
     schema: 1,
@@ -37,6 +41,7 @@ export async function statusReport(
       prefix: etcdPrefix(flags),
       connected: view.complete && view.fault === undefined,
     },
+    node: { id: machine.nodeId, name: machine.hostName },
     ...(iface && {
       interface: { ...iface, address: iface.address.toString(), publicIp: iface.publicIp.toString() },
     }),
@@ -46,14 +51,20 @@ export async function statusReport(
         backend: config.network.backend.type,
       },
     }),
-    ...(leases.held && { lease: leaseStatus(leases.held, now) }),
+    ...(leases.isInUse && { lease: leaseStatus(leases, etcdPrefix(flags), now) }),
+    ...(view.remembered && { remembered: rememberedStatus(view.remembered) }),
     ...(backend && { mtu: backend.mtu }),
     subnetFile: options.subnetFile,
     ...(flags.bridge && { bridge: flags.bridge }),
     ...(engine &&
       stats && { engine: engineStatus(engine, stats, daemon.datapath.isRunning, options.names.tun) }),
-    peers: daemon.peers.map((peer) => peerStatus(peer, stats)),
-    ignoredLeases: daemon.rejected.map(({ entry, reason }) => ({ key: printable(entry.key), reason })),
+    peers: daemon.peers.map((peer) =>
+      peerStatus(peer, traffic.get(addressOf(peer)), view.cluster.nodes.holderOf(peer)),
+    ),
+    ignoredLeases: daemon.rejected.current.map(({ entry, reason }) => ({
+      key: printable(entry.key),
+      reason,
+    })),
   };
 }
 
@@ -64,12 +75,25 @@ function silent({ hello }: Datapath): string {
   );
 }
 
-function leaseStatus({ subnets, key, timed }: HeldLease, now: number): NonNullable<StatusDocument['lease']> {
+function leaseStatus(
+  { subnets, held, state }: LeaseKeeper,
+  prefix: string,
+  now: number,
+): NonNullable<StatusDocument['lease']> {
   return {
     subnets: subnets.map(String),
-    key,
-    ...(timed && { expiresIn: Math.round((timed.expiresAt - now) / 1000) }),
+    key: held?.key ?? leaseKey(prefix, subnets),
+    ...(held && !held.reserved && { expiresIn: Math.round((held.session.expiresAt - now) / 1000) }),
+    reserved: held?.reserved ?? false,
+    state: state.name,
+    stateFor: Math.round((now - state.since) / 1000),
+    reason: state.reason,
   };
+}
+
+function rememberedStatus(savedAt: Date): NonNullable<StatusDocument['remembered']> {
+  const age = Math.round((Date.now() - savedAt.getTime()) / 1000);
+  return { savedAt: savedAt.toISOString(), age };
 }
 
 export function engineStatus(
@@ -92,13 +116,21 @@ export function engineStatus(
   };
 }
 
-export function peerStatus({ subnets, attributes }: StoredLease, stats: EngineStats | undefined): PeerStatus {
-  const address = attributes.publicIp ?? attributes.publicIpv6;
-  const traffic = stats?.peers.find((peer) => peer.address.equals(address));
+/** Of a peer in the sense of the data plane. */
+function addressOf({ attributes }: StoredLease): string {
+  return String(attributes.publicIp ?? attributes.publicIpv6);
+}
+
+export function peerStatus(
+  lease: StoredLease,
+  traffic: EngineStats['peers'][number] | undefined,
+  node: StoredNode | undefined,
+): PeerStatus {
   return {
-    subnets: subnets.map(String),
-    publicIp: String(address),
-    backend: attributes.backendType ?? 'udp',
+    ...(node && { name: node.hostName, version: node.version }),
+    subnets: lease.subnets.map(String),
+    publicIp: addressOf(lease),
+    backend: lease.attributes.backendType ?? 'udp',
     sentPackets: Number(traffic?.sentPackets ?? 0n),
     sentBytes: Number(traffic?.sentBytes ?? 0n),
     receivedPackets: Number(traffic?.receivedPackets ?? 0n),

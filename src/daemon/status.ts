@@ -1,3 +1,5 @@
+import type { LeaseStateName } from '../lease/lease-state.ts';
+
 /**
  * What a daemon says of itself, as JSON over its socket (`GET /v1/status`), and what `corduroy status --json` prints.
  * Within a schema number, keys are only added.
@@ -26,11 +28,29 @@ export interface StatusDocument {
     readonly why: string;
   };
   readonly network?: { readonly networks: readonly string[]; readonly backend: string };
+  /** Who this machine is, whatever its address. */
+  readonly node: { readonly id: string; readonly name: string };
+  /** What this host uses, whatever etcd says of it now. */
   readonly lease?: {
     readonly subnets: readonly string[];
     readonly key: string;
-    /** Seconds; absent for a reservation. */
+    /** Seconds; absent for a reservation, and while etcd has not confirmed the lease. */
     readonly expiresIn?: number;
+    /** A key without time to live. */
+    readonly reserved: boolean;
+    /** docs/leases.md tells what they mean. */
+    readonly state: LeaseStateName;
+    /** Seconds in this state. */
+    readonly stateFor: number;
+    /** Why it is not held; empty when it is. */
+    readonly reason: string;
+  };
+  /** The network was restored from disk, and etcd has not answered since the start. */
+  readonly remembered?: {
+    /** RFC 3339. */
+    readonly savedAt: string;
+    /** Seconds, by this host's clock. */
+    readonly age: number;
   };
   /** Bytes: what a container may send in one packet. */
   readonly mtu?: number;
@@ -64,6 +84,9 @@ export interface EngineStatus {
 }
 
 export interface PeerStatus {
+  /** Absent for flanneld's hosts, as is the version. */
+  readonly name?: string;
+  readonly version?: string;
   readonly subnets: readonly string[];
   readonly publicIp: string;
   readonly backend: string;

@@ -1,7 +1,7 @@
 import { existsSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ROUTE_PROTOCOL, RUN_FILES } from '../config/names.ts';
+import { ROUTE_PROTOCOL, RUN_FILES, STATE_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
 import { connectDatapath, shutdownDatapath } from '../datapath/client.ts';
 import { CorduroyError, isCode } from '../errors.ts';
@@ -33,7 +33,7 @@ export interface TearDownOptions {
  * @returns what was removed, a phrase each
  */
 export async function tearDown(options: Options, { release, force }: TearDownOptions): Promise<string[]> {
-  const { runDir, names } = options;
+  const { runDir, stateDir, names } = options;
   const stateFile = join(runDir, RUN_FILES.state);
   const daemon = await stopDaemon(join(runDir, RUN_FILES.daemonSocket), release);
   const { record } = readHostRecord(stateFile);
@@ -47,7 +47,12 @@ export async function tearDown(options: Options, { release, force }: TearDownOpt
   const firewallNames = { table: names.nftTable, chain: names.iptablesChain };
   const firewall = await removeFirewall(firewallNames, record.firewall);
   const { subnetFile } = record;
-  const files = Object.values(RUN_FILES).map((name) => join(runDir, name));
+  // The id of a machine without a machine-id is kept with its lease.
+  const states = release ? Object.values(STATE_FILES) : [STATE_FILES.network];
+  const files = [
+    ...Object.values(RUN_FILES).map((name) => join(runDir, name)),
+    ...states.map((name) => join(stateDir, name)),
+  ];
   const folders = record.folders.flatMap((top) => upTo(dirname(subnetFile?.path ?? top), top));
   return [
     ...daemon,
@@ -56,7 +61,7 @@ export async function tearDown(options: Options, { release, force }: TearDownOpt
     ...firewall,
     ...(subnetFile !== undefined && removeIfOwn(subnetFile) ? [subnetFile.path] : []),
     ...files.filter(removeFile),
-    ...[...folders, ...(known ? [runDir] : [])].filter(removeFolder),
+    ...[...folders, ...(known ? [runDir, stateDir] : [])].filter(removeFolder),
   ];
 }
 

@@ -13,6 +13,7 @@ import { Prefix } from '../net/prefix.ts';
  */
 const STRING_MAX = 0xffff;
 const U64_MAX = (1n << 64n) - 1n;
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Builds a message. Every method throws CorduroyError `malformed` for a value that its field cannot hold. */
 export class ByteWriter {
@@ -119,10 +120,9 @@ export class ByteReader {
   string(): string {
     const length = this.u16();
     const at = this.#take(length);
+    if (length === 0) return '';
     try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
-        this.#buffer.subarray(at, at + length),
-      );
+      return UTF8.decode(this.#buffer.subarray(at, at + length));
     } catch (cause) {
       throw new CorduroyError('malformed', `the text at byte ${at} is not UTF-8`, { cause });
     }

@@ -69,6 +69,76 @@ export async function run(
   return result;
 }
 
+export interface StreamOptions {
+  /** Of standard output, without its end. What is beyond 64 KiB of a line is left out. */
+  readonly onLine: (line: string) => void;
+  /** Of standard error. */
+  readonly onComplaint: (line: string) => void;
+  /** Ends the command. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs a command that goes on until it is ended, and passes on each line as it comes. It does not outlive this process:
+ * the kernel ends it along with it where `setpriv` can arrange that, elsewhere the first line that nobody reads does.
+ *
+ * @returns how it ended
+ * @throws CorduroyError `host-command` when it cannot be started, naming the package to install
+ */
+export async function streamLines(
+  command: string,
+  args: readonly string[],
+  { onLine, onComplaint, signal }: StreamOptions,
+): Promise<string> {
+  const bound = await canBind();
+  if (signal.aborted) return 'not wanted';
+  return await new Promise((resolve, reject) => {
+    const child = bound
+      ? spawn('setpriv', ['--pdeathsig', 'KILL', command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+      : spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const end = () => child.kill('SIGKILL');
+    signal.addEventListener('abort', end, { once: true });
+    child.stdout.setEncoding('utf8').on('data', lineReader(onLine));
+    child.stderr.setEncoding('utf8').on('data', lineReader(onComplaint));
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      signal.removeEventListener('abort', end);
+      reject(startError(command, error));
+    });
+    child.on('close', (code, killer) => {
+      signal.removeEventListener('abort', end);
+      if (bound && code === NOT_FOUND) {
+        reject(startError(command, Object.assign(new Error('not found'), { code: 'ENOENT' })));
+      } else resolve(killer === null ? `exit code ${code}` : `signal ${killer}`);
+    });
+  });
+}
+
+/** Of setpriv, when there is no such command. */
+const NOT_FOUND = 127;
+const MAX_LINE = 65_536;
+
+let binding: Promise<boolean> | undefined;
+
+/** Whether setpriv is there and knows `--pdeathsig`; busybox's does not. */
+async function canBind(): Promise<boolean> {
+  binding ??= run('setpriv', ['--pdeathsig', 'KILL', 'true'], { allowFailure: true }).then(
+    ({ code }) => code === 0,
+    () => false,
+  );
+  return await binding;
+}
+
+/** Cuts chunks into lines. */
+export function lineReader(onLine: (line: string) => void): (chunk: string) => void {
+  let rest = '';
+  return (chunk) => {
+    const lines = chunk.split('\n');
+    lines[0] = `${rest}${lines[0] ?? ''}`;
+    rest = (lines.pop() ?? '').slice(0, MAX_LINE);
+    for (const line of lines) onLine(line.slice(0, MAX_LINE));
+  };
+}
+
 function startError(command: string, error: NodeJS.ErrnoException): CorduroyError {
   const name = PACKAGES[command];
   const text =

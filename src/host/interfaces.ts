@@ -7,6 +7,7 @@ import type { ExternalInterface, InterfaceAddress } from './state.ts';
 /** An interface of this host, as far as the choice of one depends on it. */
 export interface Interface {
   readonly name: string;
+  readonly mac: string;
   readonly mtu: number;
   readonly addresses: readonly InterfaceAddress[];
 }
@@ -29,23 +30,49 @@ export interface HostNetwork {
 export async function readHostNetwork(): Promise<HostNetwork> {
   const links = await readLinks();
   return {
-    interfaces: links.map((link) => ({ name: link.ifname, mtu: link.mtu, addresses: addressesOf(link) })),
+    interfaces: links.map((link) => ({
+      name: link.ifname,
+      mac: link.address ?? '',
+      mtu: link.mtu,
+      addresses: addressesOf(link),
+    })),
     routeTo: async (address) => {
       const words = address === undefined ? ['show', 'default'] : ['get', address];
       const { stdout } = await run('ip', ['-j', '-4', 'route', ...words], { allowFailure: true });
-      if (stdout.trim() === '') return undefined;
-      const [route] = JSON.parse(stdout) as { dev?: string; prefsrc?: string }[];
-      if (route?.dev === undefined) return undefined;
-      return { device: route.dev, ...(route.prefsrc === undefined ? {} : { source: route.prefsrc }) };
+      return stdout.trim() === '' ? undefined : firstWay(JSON.parse(stdout) as RouteAnswer[]);
     },
   };
+}
+
+/** The part of `ip -j route` that is read; the kernel gives the route of the lowest metric first. */
+interface RouteAnswer extends NextHop {
+  readonly prefsrc?: string;
+  /** Of a route with several ways: it has no device of its own then. */
+  readonly nexthops?: readonly NextHop[];
+}
+
+interface NextHop {
+  readonly dev?: string;
+  /** `dead`: the kernel does not use it. */
+  readonly flags?: readonly string[];
+}
+
+/** The first way out that the kernel uses. */
+export function firstWay(
+  routes: readonly RouteAnswer[],
+): { readonly device: string; readonly source?: string } | undefined {
+  for (const { prefsrc, nexthops, ...own } of routes) {
+    const way = (nexthops ?? [own]).find(({ dev, flags }) => dev !== undefined && !flags?.includes('dead'));
+    if (way?.dev !== undefined) return { device: way.dev, ...(prefsrc !== undefined && { source: prefsrc }) };
+  }
+  return undefined;
 }
 
 /**
  * Flannel's order: --iface, --iface-regex (addresses first, then names), --iface-can-reach; else the interface that
  * has --public-ip; else the one of the default route.
  *
- * @throws CorduroyError `no-interface` with what there is to choose from
+ * @throws CorduroyError `no-interface`, retryable, with what there is to choose from
  */
 export async function chooseInterface(
   wishes: InterfaceWishes,
@@ -55,9 +82,9 @@ export async function chooseInterface(
   const chosen = (one: Interface, why: string, wanted?: Ip): ExternalInterface => {
     // An IPv6 address says which interface is meant; what is published and listened on is IPv4.
     const address = wanted?.family === 4 ? wanted : ipv4Of(one)[0];
-    if (address === undefined) throw new CorduroyError('no-interface', `${one.name} has no IPv4 address`);
+    if (address === undefined) return fail(`${one.name} has no IPv4 address`);
     const publicIp = wishes.publicIp === undefined ? address : Ip.parse(wishes.publicIp);
-    return { name: one.name, mtu: one.mtu, address, publicIp, why };
+    return { name: one.name, mac: one.mac, mtu: one.mtu, address, publicIp, why };
   };
   const fail = (text: string): never => {
     const offers = usable.map((one) => `${one.name} (${ipv4Of(one).join(', ')})`).join(', ');

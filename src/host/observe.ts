@@ -6,9 +6,12 @@ import type { InterfaceAddress, ObservedHost, ObservedLink, RouteState } from '.
 /** The part of `ip -j -d address show` that is read. */
 export interface LinkRecord {
   readonly ifname: string;
+  /** Hardware address. */
+  readonly address?: string;
   readonly ifalias?: string;
   readonly flags: readonly string[];
   readonly mtu: number;
+  readonly txqlen?: number;
   readonly linkinfo?: {
     readonly info_kind?: string;
     readonly info_data?: { readonly multi_queue?: boolean };
@@ -58,6 +61,7 @@ export function observedLink(record: LinkRecord): ObservedLink {
     alias: record.ifalias ?? '',
     up: record.flags.includes('UP'),
     mtu: record.mtu,
+    queueLength: record.txqlen ?? 0,
     addresses: addressesOf(record),
   };
 }

@@ -56,10 +56,10 @@ export function isOurs(link: ObservedLink, own: Ownership): boolean {
   return link.alias === own.mark || (link.name === own.tun && link.kind === 'tun');
 }
 
-/** Whether the link can become what is wanted; kind and queues are for a link's life. */
 /** Packets that wait for the engine; the kernel's 500 for a TUN is what a sender of small ones makes in a millisecond. */
 const TUN_QUEUE = 1000;
 
+/** Whether the link can become what is wanted; kind and queues are for a link's life. */
 function isAlike(wanted: LinkState, found: ObservedLink): boolean {
   return (
     wanted.name === found.name &&
@@ -88,6 +88,9 @@ function planLink(wanted: LinkState, found: ObservedLink | undefined, own: Owner
   const present = found?.addresses.map(formatInterfaceAddress) ?? [];
   return [
     ...(found === undefined ? createLines(wanted) : []),
+    ...(wanted.kind !== 'tun' || found?.queueLength === TUN_QUEUE
+      ? []
+      : [`link set dev ${name} txqueuelen ${TUN_QUEUE}`]),
     ...(found?.alias === own.mark ? [] : [`link set dev ${name} alias ${own.mark}`]),
     ...(found?.mtu === wanted.mtu ? [] : [`link set dev ${name} mtu ${wanted.mtu}`]),
     ...present
@@ -104,10 +107,7 @@ function createLines(link: LinkState): string[] {
   const { name, kind, mac } = link;
   if (kind !== 'tun')
     return [`link add name ${name} ${mac === undefined ? '' : `address ${mac} `}type ${kind}`];
-  return [
-    `tuntap add dev ${name} mode tun${isMultiQueue(link) ? ' multi_queue' : ''}`,
-    `link set dev ${name} txqueuelen ${TUN_QUEUE}`,
-  ];
+  return [`tuntap add dev ${name} mode tun${isMultiQueue(link) ? ' multi_queue' : ''}`];
 }
 
 function planRoutes(

@@ -54,6 +54,8 @@ export interface ObservedLink {
   readonly alias: string;
   readonly up: boolean;
   readonly mtu: number;
+  /** Packets that wait for whoever reads a tun. */
+  readonly queueLength: number;
   readonly addresses: readonly InterfaceAddress[];
 }
 
@@ -68,9 +70,17 @@ export function formatRoute(route: RouteState): string {
     : `blackhole ${route.prefix} metric ${route.metric}`;
 }
 
+/** As ip writes it: an address alone has no length. */
+export function routeDestination({ prefix }: RouteState): string {
+  const isAddress = prefix.length === (prefix.family === 4 ? 32 : 128);
+  return isAddress ? prefix.address.toString() : prefix.toString();
+}
+
 /** The interface the traffic between hosts goes by. */
 export interface ExternalInterface {
   readonly name: string;
+  /** Hardware address; empty where it has none. */
+  readonly mac: string;
   readonly mtu: number;
   /** Its address: what the data plane listens on. */
   readonly address: Ip;

@@ -31,6 +31,7 @@ import {
   labFolder,
   labHost,
   type NamespaceBatch,
+  runsEtcd,
   underlay,
   underlayBatch,
 } from './topology.ts';
@@ -43,10 +44,19 @@ const START_TIMEOUT = 20_000;
 
 const specSchema = z.object({ name: z.string(), network: z.string(), mtu: z.number() });
 
-/** Hosts as network namespaces on this machine, each with a real daemon, around one real etcd. */
+/** An etcd that somebody else starts, in the lab's underlay, as CORDUROYD_* variables. */
+export interface ForeignEtcd {
+  /** For the daemons and the commands on their hosts. */
+  readonly access: Readonly<Record<string, string>>;
+  /** For who writes the network config, beside those. */
+  readonly adminAccess: Readonly<Record<string, string>>;
+}
+
+/** Hosts as network namespaces on this machine, each with a real daemon, around a real etcd. */
 export class Lab {
   readonly spec: LabSpec;
   readonly #programs: Programs;
+  #foreignEtcd: ForeignEtcd | undefined;
 
   constructor(spec: LabSpec, programs: Programs) {
     this.spec = spec;
@@ -70,10 +80,13 @@ export class Lab {
       .map((index) => labHost(this.spec.name, index));
   }
 
-  /** The underlay, etcd, and the network config in it. @throws CorduroyError saying what is missing on this machine */
-  async start(): Promise<void> {
+  /**
+   * The underlay, etcd, and the network config in it.
+   * @param startEtcd starts another etcd than the lab's own, once the underlay stands
+   * @throws CorduroyError saying what is missing on this machine
+   */
+  async start(startEtcd?: () => Promise<ForeignEtcd>): Promise<void> {
     const { name, network } = this.spec;
-    const { namespace, etcd } = underlay(name);
     const folder = labFolder(name);
     mkdirSync(join(folder, 'bin'), { recursive: true, mode: 0o755 });
     writeAtomically(join(folder, 'lab.json'), `${JSON.stringify(this.spec)}\n`, 0o644);
@@ -82,18 +95,10 @@ export class Lab {
       rmSync(join(folder, 'bin', program), { force: true });
       symlinkSync(join(this.#programs, `${program}.js`), join(folder, 'bin', program));
     }
-    await run('ip', ['netns', 'add', namespace]);
+    await run('ip', ['netns', 'add', underlay(name).namespace]);
     await applyBatch(underlayBatch(this.spec));
-    const etcdCommand = ['etcd', '--name', 'lab', '--data-dir', join(folder, 'etcd'), '--log-level', 'warn'];
-    const urls = [
-      '--listen-client-urls',
-      etcd,
-      '--advertise-client-urls',
-      etcd,
-      '--listen-peer-urls',
-      'http://127.0.0.1:2380',
-    ];
-    startInNamespace(namespace, [...etcdCommand, ...urls], join(folder, 'etcd.log'), process.env);
+    this.#foreignEtcd = await startEtcd?.();
+    if (startEtcd === undefined) this.#startEtcd();
     await this.#setConfig(labConfig(network));
   }
 
@@ -132,6 +137,7 @@ export class Lab {
       PATH: `${join(folder, 'bin')}:${process.env.PATH}`,
       CORDUROYD_CONFIG_FILE: join(folder, 'no-settings.json'),
       CORDUROYD_ETCD_ENDPOINTS: underlay(this.spec.name).etcd,
+      ...this.#foreignEtcd?.access,
       ...(host && {
         CORDUROYD_RUN_DIR: host.runDir,
         CORDUROYD_STATE_DIR: host.stateDir,
@@ -180,10 +186,10 @@ export class Lab {
   /** Ends every process of the lab and removes its namespaces and files. Also a lab that came up half-way. */
   static async down(name: string): Promise<string[]> {
     const namespaces = (await listNamespaces()).filter((namespace) => isOfLab(name, namespace));
-    // Hosts before the underlay: a daemon ends faster while its etcd still answers.
-    const net = underlay(name).namespace;
-    await Promise.all(namespaces.filter((one) => one !== net).map(endAllIn));
-    if (namespaces.includes(net)) await endAllIn(net);
+    // Hosts first: a daemon ends faster while its etcd still answers.
+    const last = namespaces.filter((one) => runsEtcd(name, one));
+    await Promise.all(namespaces.filter((one) => !last.includes(one)).map(endAllIn));
+    await Promise.all(last.map(endAllIn));
     for (const namespace of namespaces) await run('ip', ['netns', 'delete', namespace]);
     rmSync(labFolder(name), { recursive: true, force: true });
     try {
@@ -195,11 +201,27 @@ export class Lab {
     return namespaces;
   }
 
+  #startEtcd(): void {
+    const { namespace, etcd } = underlay(this.spec.name);
+    const folder = labFolder(this.spec.name);
+    const etcdCommand = ['etcd', '--name', 'lab', '--data-dir', join(folder, 'etcd'), '--log-level', 'warn'];
+    const urls = [
+      '--listen-client-urls',
+      etcd,
+      '--advertise-client-urls',
+      etcd,
+      '--listen-peer-urls',
+      'http://127.0.0.1:2380',
+    ];
+    startInNamespace(namespace, [...etcdCommand, ...urls], join(folder, 'etcd.log'), process.env);
+  }
+
   async #setConfig(document: string): Promise<void> {
     const deadline = performance.now() + START_TIMEOUT;
     const folder = labFolder(this.spec.name);
     const { namespace } = underlay(this.spec.name);
-    const settings = Object.entries(this.environment()).filter(([key]) => key.startsWith('CORDUROYD_'));
+    const environment = { ...this.environment(), ...this.#foreignEtcd?.adminAccess };
+    const settings = Object.entries(environment).filter(([key]) => key.startsWith('CORDUROYD_'));
     const words = [
       'env',
       ...settings.map(([key, value]) => `${key}=${value}`),

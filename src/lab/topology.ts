@@ -65,9 +65,19 @@ export function labHost(lab: string, index: number): LabHost {
   };
 }
 
+/** Where a member of another etcd than the lab's own runs. */
+export function memberNamespace(lab: string, index: number): string {
+  return `cdy-${lab}-e${index}`;
+}
+
 /** Whether a namespace belongs to the lab. */
 export function isOfLab(name: string, namespace: string): boolean {
-  return new RegExp(`^cdy-${name}-(net|[hc]\\d+)$`).test(namespace);
+  return new RegExp(`^cdy-${name}-(net|[hce]\\d+)$`).test(namespace);
+}
+
+/** Whether it is one of those, of a lab, that etcd runs in. */
+export function runsEtcd(name: string, namespace: string): boolean {
+  return new RegExp(`^cdy-${name}-(net|e\\d+)$`).test(namespace);
 }
 
 /** Lines for `ip -batch -`, each run inside the namespace named with it. */
@@ -88,7 +98,10 @@ export function underlayBatch({ name, mtu }: LabSpec): NamespaceBatch {
 }
 
 /** Joins a host to the underlay: `eth0` there, a port named after the host here. */
-export function hostBatches({ name, mtu }: LabSpec, host: LabHost): NamespaceBatch[] {
+export function hostBatches(
+  { name, mtu }: LabSpec,
+  host: Pick<LabHost, 'name' | 'namespace' | 'address'>,
+): NamespaceBatch[] {
   const net = underlay(name);
   return [
     {

@@ -1,51 +1,157 @@
 import type { SubnetRange } from '../config/network-config.ts';
 import { fitsRange, pickSubnet, type RandomInt } from '../ipam/pick-subnet.ts';
 import type { Prefix } from '../net/prefix.ts';
-import type { LeaseAttributes } from './lease-record.ts';
-import type { LeaseTable, StoredLease } from './lease-table.ts';
+import type { LeaseId } from '../store/store.ts';
+import type { Cluster } from './cluster.ts';
+import { type LeaseAttributes, leaseName } from './lease-record.ts';
+import { isNobodys, type StoredLease } from './lease-table.ts';
+import type { NodeId } from './node-record.ts';
+import type { StoredNode } from './node-table.ts';
+import { isFor } from './reservation.ts';
 
 /** What to do next to hold a lease. */
 export type Decision =
-  /** It bears this host's public address and fits the network config. */
+  /** Find out whether a machine lives, whose claim stands against this host's; then decide anew. */
+  | { readonly do: 'ask'; readonly node: StoredNode; readonly why: 'same-machine' | 'same-address' }
+  /** It is this host's, and fits the network config. */
   | { readonly do: 'take-over'; readonly lease: StoredLease }
-  /** It bears this host's public address, and fits the network config no longer. */
+  /** It bears this host's public address, is no other machine's, and fits the network config no longer. */
   | { readonly do: 'discard'; readonly lease: StoredLease }
-  | { readonly do: 'create'; readonly subnets: readonly Prefix[]; readonly reused: boolean }
+  | {
+      readonly do: 'create';
+      readonly subnets: readonly Prefix[];
+      readonly reused: boolean;
+      /** A lease that this machine's record still names: deleted in the same transaction. */
+      readonly instead: StoredLease | undefined;
+    }
   | { readonly do: 'wait'; readonly reason: 'out-of-subnets' };
 
 export interface Situation {
-  /** `{prefix}/subnets/`, just read. */
-  readonly table: LeaseTable;
+  readonly prefix: string;
+  /** Everything under the prefix, just read. */
+  readonly cluster: Cluster;
   readonly ranges: readonly SubnetRange[];
-  /** What this host publishes: a lease with the same public address is its own. */
+  /** What this host publishes. */
   readonly attributes: LeaseAttributes;
-  /** The subnets this host had last, from memory or from subnet.env; empty when there are none. */
-  readonly previous: readonly Prefix[];
+  readonly nodeId: NodeId;
+  readonly hostName: string;
+  readonly hardware: string;
+  /** Whether this machine's record in etcd is the one that this process has written. */
+  readonly wroteRecord: boolean;
+  /** Nodes that were asked whether they live, and did not answer. */
+  readonly silent: ReadonlySet<NodeId>;
+  /** The etcd lease that this process held its lease by: what hangs on it is its own, whoever names it. */
+  readonly session: LeaseId | undefined;
+  readonly previous: PreviousSubnets;
+}
+
+/** The subnets this host had last. */
+export interface PreviousSubnets {
+  /** Empty: none are known. */
+  readonly subnets: readonly Prefix[];
+  /** They are set up on this host, so its containers have addresses of them; else subnet.env only names them. */
+  readonly inUse: boolean;
 }
 
 /**
- * Flannel's order: a lease of one's own, else the subnet one had, else any free one. Malformed keys that still name a
- * subnet count as taken, so that nobody's address range is handed out twice because of a typing error in a value.
+ * The order of docs/leases.md: first nobody else may be this machine or have its address; then the lease in use, the one
+ * this machine's record names, a reservation for it, one with its public address that is no other machine's (flannel's
+ * rule), the subnet it had, and last any free one.
+ *
+ * Malformed keys that still name a subnet count as taken, so that nobody's address range is handed out twice because of
+ * a typing error in a value.
  */
-export function decideLease({ table, ranges, attributes, previous }: Situation, random: RandomInt): Decision {
-  const leases = table.leases();
-  const mine = leases.filter((lease) => isOwn(lease.attributes, attributes));
-  const fitting = mine.filter((lease) => fitsRanges(lease.subnets, ranges));
-  const preferred = fitting.find((lease) => sameSubnets(lease.subnets, previous)) ?? fitting[0];
+export function decideLease(situation: Situation, random: RandomInt): Decision {
+  const rival = rivalOf(situation);
+  if (rival !== undefined) return rival;
+  const { cluster, ranges, previous } = situation;
+  const own = ownLeases(situation);
+  const fitting = [...own.bound, ...own.reserved, ...own.byAddress].filter((lease) =>
+    fitsRanges(lease.subnets, ranges),
+  );
+  const inUse = previous.inUse && fitsRanges(previous.subnets, ranges) ? previous.subnets : [];
+  const same = [...fitting, ...spoilt(situation)].find((lease) => sameSubnets(lease.subnets, inUse));
+  if (same !== undefined) return { do: 'take-over', lease: same };
+
+  const taken = [
+    ...cluster.leases.leases().flatMap((lease) => lease.subnets),
+    ...cluster.leases.namedByRejected(),
+  ];
+  const areFree = (subnets: readonly Prefix[]) =>
+    fitsRanges(subnets, ranges) && subnets.every((subnet) => !taken.some((other) => other.overlaps(subnet)));
+  const instead = own.bound.find((lease) => lease.entry.leaseId !== undefined);
+  // Containers have these addresses, whatever an etcd restored from a backup says.
+  if (areFree(inUse)) return { do: 'create', subnets: inUse, reused: true, instead };
+  const hinted = fitting.find((lease) => sameSubnets(lease.subnets, previous.subnets));
+  const preferred = fitting.find((lease) => own.bound.includes(lease)) ?? hinted ?? fitting[0];
   if (preferred !== undefined) return { do: 'take-over', lease: preferred };
   // A key without an etcd lease is a reservation: somebody else's decision, never deleted here.
-  const useless = mine.find((lease) => lease.entry.leaseId !== undefined);
+  const useless = own.byAddress.find((lease) => lease.entry.leaseId !== undefined);
   if (useless !== undefined) return { do: 'discard', lease: useless };
 
-  const taken = [...leases.flatMap((lease) => lease.subnets), ...table.namedByRejected()];
-  const free = (subnet: Prefix) => !taken.some((other) => other.overlaps(subnet));
-  if (fitsRanges(previous, ranges) && previous.every(free))
-    return { do: 'create', subnets: previous, reused: true };
+  if (areFree(previous.subnets)) return { do: 'create', subnets: previous.subnets, reused: true, instead };
   const picked = ranges.map((range) => pickSubnet(range, taken, random));
   const subnets = picked.filter((subnet) => subnet !== undefined);
   return subnets.length === ranges.length
-    ? { do: 'create', subnets, reused: false }
+    ? { do: 'create', subnets, reused: false, instead }
     : { do: 'wait', reason: 'out-of-subnets' };
+}
+
+/** A machine that may live and be mistaken for this one: by its id, as clones have it, or by its public address. */
+function rivalOf(situation: Situation): Decision | undefined {
+  const { cluster, nodeId, hardware, wroteRecord, silent, attributes } = situation;
+  const namesake = cluster.nodes.get(nodeId);
+  if (namesake !== undefined && !wroteRecord && namesake.hardware !== hardware && !silent.has(nodeId)) {
+    return { do: 'ask', node: namesake, why: 'same-machine' };
+  }
+  const neighbour = cluster.leases
+    .leases()
+    .filter((lease) => isOwn(lease.attributes, attributes))
+    .map((lease) => cluster.nodes.holderOf(lease))
+    .find((node) => node !== undefined && node.nodeId !== nodeId && !silent.has(node.nodeId));
+  return neighbour && { do: 'ask', node: neighbour, why: 'same-address' };
+}
+
+interface OwnLeases {
+  /** Those that this machine's record names: one at the most. */
+  readonly bound: readonly StoredLease[];
+  /** Those that are for this machine by name or address. */
+  readonly reserved: readonly StoredLease[];
+  /** Those with its public address that no machine's record names: flanneld's on this host, before it was replaced. */
+  readonly byAddress: readonly StoredLease[];
+}
+
+function ownLeases({ cluster, nodeId, hostName, attributes, session }: Situation): OwnLeases {
+  const bound: StoredLease[] = [];
+  const reserved: StoredLease[] = [];
+  const byAddress: StoredLease[] = [];
+  for (const lease of cluster.leases.leases()) {
+    const holder = cluster.nodes.holderOf(lease);
+    const reservation =
+      lease.entry.leaseId === undefined ? cluster.reservations.get(leaseName(lease.subnets)) : undefined;
+    const isOurSession = session !== undefined && lease.entry.leaseId === session;
+    if (holder?.nodeId === nodeId || (holder === undefined && isOurSession)) bound.push(lease);
+    else if (reservation !== undefined) {
+      if (isFor(reservation, nodeId, hostName)) reserved.push(lease);
+    } else if (holder === undefined && isOwn(lease.attributes, attributes)) {
+      (lease.entry.leaseId === undefined ? reserved : byAddress).push(lease);
+    }
+  }
+  return { bound, reserved, byAddress };
+}
+
+/** The key of the subnets in use, where its value names nobody: put right instead of given up. */
+function spoilt({ cluster, previous, attributes, nodeId, hostName }: Situation): StoredLease[] {
+  if (!previous.inUse) return [];
+  const isSame = (subnets: readonly Prefix[]) => sameSubnets(subnets, previous.subnets);
+  const reservation = cluster.reservations.get(leaseName(previous.subnets));
+  const isAnothers = reservation !== undefined && !isFor(reservation, nodeId, hostName);
+  return [
+    ...cluster.leases
+      .rejected()
+      .flatMap(({ entry, named }) => (named && isSame(named) ? [{ entry, subnets: named, attributes }] : [])),
+    ...cluster.leases.leases().filter((lease) => isNobodys(lease) && isSame(lease.subnets) && !isAnothers),
+  ];
 }
 
 /** Whether the subnets are what a lease under this network config would hold: one of each range, in its order. */
@@ -59,7 +165,7 @@ export function fitsRanges(subnets: readonly Prefix[], ranges: readonly SubnetRa
   );
 }
 
-/** Whether two sets of attributes bear the same public address, in flannel's sense: the identity of a host. */
+/** Whether two sets of attributes bear the same public address: what flannel knows a host by. */
 export function isOwn(one: LeaseAttributes, other: LeaseAttributes): boolean {
   if (one.publicIp !== undefined || other.publicIp !== undefined) {
     return one.publicIp?.equals(other.publicIp) ?? false;

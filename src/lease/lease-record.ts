@@ -15,6 +15,7 @@ export interface LeaseRecord {
   readonly attributes: LeaseAttributes;
 }
 
+/** Both addresses are absent in a reservation that is nobody's yet, and nowhere else. */
 export interface LeaseAttributes {
   readonly publicIp: Ip | undefined;
   readonly publicIpv6: Ip | undefined;
@@ -38,7 +39,12 @@ export function subnetsFolder(prefix: string): string {
 }
 
 export function leaseKey(prefix: string, subnets: readonly Prefix[]): string {
-  return subnetsFolder(prefix) + subnets.map(({ address, length }) => `${address}-${length}`).join('&');
+  return subnetsFolder(prefix) + leaseName(subnets);
+}
+
+/** The last part of the key. */
+export function leaseName(subnets: readonly Prefix[]): string {
+  return subnets.map(({ address, length }) => `${address}-${length}`).join('&');
 }
 
 /**
@@ -71,8 +77,11 @@ export function formatLeaseValue(attributes: LeaseAttributes): string {
   });
 }
 
-/** @throws CorduroyError `malformed` with the key that is wrong. Unknown keys are ignored. */
-export function parseLeaseValue(text: string): LeaseAttributes {
+/**
+ * @param mayBeNobodys whether PublicIP may say "none" and nothing else name a host: what is kept free is reserved so
+ * @throws CorduroyError `malformed` with the key that is wrong. Unknown keys are ignored.
+ */
+export function parseLeaseValue(text: string, mayBeNobodys = false): LeaseAttributes {
   if (text.length > MAX_VALUE)
     throw new CorduroyError('malformed', `the value is longer than ${MAX_VALUE} characters`);
   let parsed: unknown;
@@ -86,7 +95,8 @@ export function parseLeaseValue(text: string): LeaseAttributes {
   const document = parsed as Record<string, unknown>;
   const publicIp = addressOf(document, 'PublicIP', 4);
   const publicIpv6 = addressOf(document, 'PublicIPv6', 6);
-  if (publicIp === undefined && publicIpv6 === undefined) {
+  const isNobodys = publicIp === undefined && publicIpv6 === undefined;
+  if (isNobodys && !(mayBeNobodys && document.PublicIP === NO_ADDRESS)) {
     throw new CorduroyError('malformed', 'the value has neither PublicIP nor PublicIPv6');
   }
   const { BackendType: backendType, BackendData: backendData, BackendV6Data: backendV6Data } = document;

@@ -18,10 +18,29 @@ export interface RejectedLease {
   readonly reason: string;
 }
 
+/** Whether it names no host: a reservation that keeps a subnet free, or is for a host whose address is not known yet. */
+export function isNobodys({ attributes }: StoredLease): boolean {
+  return attributes.publicIp === undefined && attributes.publicIpv6 === undefined;
+}
+
+/** Orders leases by when their keys were made; those of one transaction by name, on every host alike. */
+export function byAge({ entry: one }: StoredLease, { entry: other }: StoredLease): number {
+  if (one.createRevision !== other.createRevision) return one.createRevision < other.createRevision ? -1 : 1;
+  return one.key === other.key ? 0 : one.key < other.key ? -1 : 1;
+}
+
 /** Everything under `{prefix}/subnets/`, parsed once a change. What does not parse is kept with the reason. */
 export class LeaseTable {
   readonly #folder: string;
+  /**
+   * About in the order in which the keys were made: a snapshot is put in that order, a new key comes last, and one that
+   * is written again keeps its place. So that sorting by age, after every change, finds everything in place already.
+   */
   readonly #leases = new Map<string, StoredLease | RejectedLease>();
+  /** How many well-formed leases name a subnet, by its text. */
+  readonly #claims = new Map<string, number>();
+  /** The subnets that more than one well-formed lease names, as texts. */
+  readonly #contested = new Set<string>();
 
   constructor(prefix: string, entries: readonly Entry[] = []) {
     this.#folder = subnetsFolder(prefix);
@@ -30,13 +49,16 @@ export class LeaseTable {
 
   replace(entries: readonly Entry[]): void {
     this.#leases.clear();
-    for (const entry of entries) this.#put(entry);
+    this.#claims.clear();
+    this.#contested.clear();
+    const oldestFirst = entries.toSorted((one, other) => Number(one.createRevision - other.createRevision));
+    for (const entry of oldestFirst) this.#put(entry);
   }
 
   apply(changes: readonly Change[]): void {
     for (const change of changes) {
       if (change.kind === 'put') this.#put(change.entry);
-      else this.#leases.delete(change.key);
+      else this.#delete(change.key);
     }
   }
 
@@ -58,9 +80,34 @@ export class LeaseTable {
     return this.#leases.get(key);
   }
 
+  /** Whether another lease names the same subnet: as a lease of one family and one of both do, at the worst. */
+  isContested(subnet: Prefix): boolean {
+    return this.#contested.size > 0 && this.#contested.has(subnet.toString());
+  }
+
   #put(entry: Entry): void {
-    if (!entry.key.startsWith(this.#folder)) return;
-    this.#leases.set(entry.key, parseEntry(entry, this.#folder));
+    const { key } = entry;
+    if (!key.startsWith(this.#folder)) return;
+    const lease = parseEntry(entry, this.#folder);
+    this.#claim(this.#leases.get(key), -1);
+    this.#leases.set(key, lease);
+    this.#claim(lease, 1);
+  }
+
+  #delete(key: string): void {
+    this.#claim(this.#leases.get(key), -1);
+    this.#leases.delete(key);
+  }
+
+  #claim(lease: StoredLease | RejectedLease | undefined, step: 1 | -1): void {
+    for (const subnet of lease?.subnets ?? []) {
+      const text = subnet.toString();
+      const claims = (this.#claims.get(text) ?? 0) + step;
+      if (claims > 0) this.#claims.set(text, claims);
+      else this.#claims.delete(text);
+      if (claims > 1) this.#contested.add(text);
+      else this.#contested.delete(text);
+    }
   }
 }
 
@@ -72,7 +119,7 @@ function parseEntry(entry: Entry, folder: string): StoredLease | RejectedLease {
     return { entry, reason: printable(messageOf(error)) };
   }
   try {
-    return { entry, subnets, attributes: parseLeaseValue(entry.value) };
+    return { entry, subnets, attributes: parseLeaseValue(entry.value, entry.leaseId === undefined) };
   } catch (error) {
     return { entry, named: subnets, reason: printable(messageOf(error)) };
   }

@@ -1,7 +1,7 @@
 import type { SubnetRange } from '../config/network-config.ts';
 import type { Ip } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
-import type { LeaseTable, RejectedLease, StoredLease } from './lease-table.ts';
+import { byAge, isNobodys, type LeaseTable, type RejectedLease, type StoredLease } from './lease-table.ts';
 
 /** This host, as far as other hosts' leases can collide with it. */
 export interface Self {
@@ -9,6 +9,22 @@ export interface Self {
   readonly subnets: readonly Prefix[];
   readonly publicIps: readonly Ip[];
 }
+
+/** What is to be said of a lease by itself, whatever the others are. */
+interface Verdict {
+  /** What it was judged by. */
+  readonly judgedBy: string;
+  /** The lease, or the half of it that is in use. */
+  readonly lease: StoredLease;
+  /** Why nothing is sent to it; `undefined`: it is a peer, unless an older lease names the same subnet. */
+  readonly objection: string | undefined;
+}
+
+/**
+ * The last verdict on each lease. A change of one lease among thousands must not cost a look at all of them; a stored
+ * lease never changes, what is written anew is another one.
+ */
+const verdicts = new WeakMap<StoredLease, Verdict>();
 
 /**
  * The leases packets may be sent to. A lease is another host's word and is not trusted: one that lies outside the
@@ -21,27 +37,23 @@ export function selectPeers(
 ): { peers: StoredLease[]; rejected: RejectedLease[] } {
   const peers: StoredLease[] = [];
   const rejected = table.rejected();
+  /** Of the subnets that several leases name: which key's lease counts. */
   const holders = new Map<string, string>();
+  const judgedBy = describe(ranges, self);
   // Of two leases that name the same subnet, the older one counts, on every host alike.
-  const oldestFirst = table
-    .leases()
-    .sort(({ entry: one }, { entry: other }) =>
-      one.createRevision === other.createRevision
-        ? one.key.localeCompare(other.key, 'en')
-        : Number(one.createRevision - other.createRevision),
-    );
-  const inUse = (subnet: Prefix) => ranges.some(({ network }) => network.family === subnet.family);
-  for (const stored of oldestFirst) {
-    if (stored.entry.key === self.key) continue;
-    // Of a dual-stack lease in a network of one family, the half that is in use.
-    const lease = stored.subnets.every(inUse) ? stored : { ...stored, subnets: stored.subnets.filter(inUse) };
-    const twice = lease.subnets.find((subnet) => holders.has(subnet.toString()));
-    const reason =
-      objection(lease, ranges, self) ??
-      (twice && `${twice} is leased under ${holders.get(twice.toString())} already, which is older`);
+  for (const stored of table.leases().sort(byAge)) {
+    const { key } = stored.entry;
+    if (key === self.key || isNobodys(stored)) continue;
+    let verdict = verdicts.get(stored);
+    if (verdict?.judgedBy !== judgedBy) {
+      verdict = judge(stored, ranges, self, judgedBy);
+      verdicts.set(stored, verdict);
+    }
+    const { lease, objection } = verdict;
+    const reason = objection ?? heldAlready(lease, holders);
     if (reason === undefined) {
       peers.push(lease);
-      for (const subnet of lease.subnets) holders.set(subnet.toString(), lease.entry.key);
+      for (const subnet of lease.subnets) if (table.isContested(subnet)) holders.set(subnet.toString(), key);
     } else {
       rejected.push({ entry: lease.entry, reason });
     }
@@ -49,7 +61,28 @@ export function selectPeers(
   return { peers, rejected };
 }
 
-function objection(
+/** Everything that a verdict depends on beside the lease. */
+function describe(ranges: readonly SubnetRange[], { subnets, publicIps }: Self): string {
+  return [ranges.map(({ network }) => network), subnets, publicIps].join(';');
+}
+
+function judge(stored: StoredLease, ranges: readonly SubnetRange[], self: Self, judgedBy: string): Verdict {
+  // Of a dual-stack lease in a network of one family, the half that is in use.
+  const inUse = (subnet: Prefix) => ranges.some(({ network }) => network.family === subnet.family);
+  const lease = stored.subnets.every(inUse) ? stored : { ...stored, subnets: stored.subnets.filter(inUse) };
+  return { judgedBy, lease, objection: objectionTo(lease, ranges, self) };
+}
+
+function heldAlready({ subnets }: StoredLease, holders: ReadonlyMap<string, string>): string | undefined {
+  if (holders.size === 0) return undefined;
+  for (const subnet of subnets) {
+    const holder = holders.get(subnet.toString());
+    if (holder !== undefined) return `${subnet} is leased under ${holder} already, which is older`;
+  }
+  return undefined;
+}
+
+function objectionTo(
   { subnets, attributes }: StoredLease,
   ranges: readonly SubnetRange[],
   self: Self,
@@ -75,6 +108,6 @@ const NO_HOST = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3', '::/128', '::1/128',
   Prefix.parse,
 );
 
-function isHostAddress(ip: Ip): boolean {
+export function isHostAddress(ip: Ip): boolean {
   return !NO_HOST.some((prefix) => prefix.contains(ip));
 }

@@ -13,6 +13,8 @@ export const ADDRESS_BITS: Readonly<Record<Family, number>> = { 4: 32, 6: 128 };
 export class Ip {
   readonly family: Family;
   readonly value: bigint;
+  /** Once asked for: thousands of leases are compared, logged and reported by their texts again and again. */
+  #text: string | undefined;
 
   private constructor(family: Family, value: bigint) {
     this.family = family;
@@ -73,7 +75,8 @@ export class Ip {
 
   /** Dotted quad, or the canonical text of RFC 5952. */
   toString(): string {
-    return this.family === 4 ? formatV4(this.value) : formatV6(this.value);
+    this.#text ??= this.family === 4 ? formatV4(Number(this.value)) : formatV6(this.value);
+    return this.#text;
   }
 
   toJSON(): string {
@@ -85,8 +88,9 @@ function parseV4(text: string): bigint {
   return text.split('.').reduce((value, octet) => (value << 8n) | BigInt(octet), 0n);
 }
 
-function formatV4(value: bigint): string {
-  return [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 0xffn).join('.');
+/** @param value 0 … 2^32-1 */
+function formatV4(value: number): string {
+  return `${value >>> 24}.${(value >>> 16) & 0xff}.${(value >>> 8) & 0xff}.${value & 0xff}`;
 }
 
 function parseV6(text: string): bigint {

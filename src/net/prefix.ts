@@ -7,6 +7,9 @@ export class Prefix {
   readonly address: Ip;
   /** 0 … 32 or 128. */
   readonly length: number;
+  /** Once asked for, as in Ip. */
+  #last: Ip | undefined;
+  #text: string | undefined;
 
   private constructor(address: Ip, length: number) {
     this.address = address;
@@ -62,7 +65,8 @@ export class Prefix {
   }
 
   get last(): Ip {
-    return this.address.plus(this.size - 1n);
+    this.#last ??= this.address.plus(this.size - 1n);
+    return this.#last;
   }
 
   contains(ip: Ip): boolean {
@@ -82,7 +86,8 @@ export class Prefix {
   }
 
   toString(): string {
-    return `${this.address}/${this.length}`;
+    this.#text ??= `${this.address}/${this.length}`;
+    return this.#text;
   }
 
   toJSON(): string {

@@ -19,6 +19,14 @@ export interface MemoryStoreOptions {
   readonly clock?: () => number;
 }
 
+/** What `restore` goes back to; opaque. */
+export interface MemorySnapshot {
+  readonly revision: Revision;
+  readonly entries: readonly Entry[];
+  /** With the seconds each was granted for. */
+  readonly leases: readonly (readonly [LeaseId, number])[];
+}
+
 interface Lease {
   readonly grantedTtl: number;
   /** In milliseconds of the store's clock. */
@@ -68,6 +76,27 @@ export class MemoryStore implements Store {
       watcher.push({ kind: 'interrupted', error: unavailable('the watch was broken by a test') });
       watcher.push(this.#firstEvent(watcher.prefix));
     }
+  }
+
+  /** A backup of everything: keys, revisions, and leases. */
+  snapshot(): MemorySnapshot {
+    this.#expireLeases();
+    const leases = [...this.#leases].map(([id, { grantedTtl }]) => [id, grantedTtl] as const);
+    return { revision: this.#revision, entries: [...this.#entries.values()], leases };
+  }
+
+  /**
+   * Begins anew from a backup, as an etcd does that was restored from one: revisions go back, what was written since is
+   * gone, and the leases of then live for their whole time again. Watchers are interrupted.
+   */
+  restore({ revision, entries, leases }: MemorySnapshot): void {
+    this.#revision = revision;
+    this.#entries.clear();
+    for (const entry of entries) this.#entries.set(entry.key, entry);
+    this.#leases.clear();
+    for (const [id, grantedTtl] of leases)
+      this.#leases.set(id, { grantedTtl, expiresAt: this.#now() + grantedTtl * 1000 });
+    this.interruptWatches();
   }
 
   /** The next transaction is carried out, yet its caller gets `store-unavailable`: the worst case of a lost answer. */
@@ -150,6 +179,9 @@ export class MemoryStore implements Store {
       this.#watchers.delete(watcher);
     }
   }
+
+  /** There is no connection that could be dead. */
+  reconnect(): void {}
 
   async close(): Promise<void> {
     this.#closed = true;

@@ -30,6 +30,11 @@ export interface Store {
    * Ends without an error when the signal aborts; never ends otherwise.
    */
   watch(prefix: string, signal: AbortSignal): AsyncIterable<WatchEvent>;
+  /**
+   * This host's address has changed: connections that began with the old one are dead, and nobody will say so for long.
+   * Makes them anew; every watch yields a snapshot. Calls under way run into their deadline.
+   */
+  reconnect(): void;
   /** Frees connections and timers. Watches must have been aborted before. */
   close(): Promise<void>;
 }

@@ -7,7 +7,7 @@ import { gateway } from '../../src/bridge/subnet-env.ts';
 import { RUN_FILES } from '../../src/config/names.ts';
 import type { StatusDocument } from '../../src/daemon/status.ts';
 import { isRunning } from '../../src/host/is-running.ts';
-import { Lab } from '../../src/lab/lab.ts';
+import { type ForeignEtcd, Lab } from '../../src/lab/lab.ts';
 import { inNamespace } from '../../src/lab/processes.ts';
 import { type LabHost, type LabSpec, labFolder, underlay } from '../../src/lab/topology.ts';
 import { Prefix } from '../../src/net/prefix.ts';
@@ -41,11 +41,15 @@ export class TestLab {
     this.lab = lab;
   }
 
-  static async start(spec: Partial<Omit<LabSpec, 'name'>> = {}): Promise<TestLab> {
+  /** @param startCluster starts another etcd than the lab's own */
+  static async start(
+    spec: Partial<Omit<LabSpec, 'name'>> = {},
+    startCluster?: (spec: LabSpec) => Promise<ForeignEtcd>,
+  ): Promise<TestLab> {
     const name = `t${Math.floor(Math.random() * 36 ** 6).toString(36)}`;
     present.add(name);
     const lab = new Lab({ network: '10.244.0.0/16', mtu: 1500, ...spec, name }, programsUnderTest());
-    await lab.start();
+    await lab.start(startCluster && (() => startCluster(lab.spec)));
     return new TestLab(lab);
   }
 

@@ -1,6 +1,7 @@
 import type { Document, Problem } from '../../config/document.ts';
 import { ENGINES, type EngineKind, type Route } from '../../datapath/datapath.ts';
 import { CorduroyError } from '../../errors.ts';
+import type { StoredLease } from '../../lease/lease-table.ts';
 import type { Ip } from '../../net/ip.ts';
 import type { Backend, BackendContext, BackendInput, BackendKind, BackendState } from '../backend.ts';
 
@@ -59,6 +60,7 @@ function openUdp(options: UdpOptions, { iface, tun, datapath }: BackendContext):
   const engine = datapath.engine ?? options.engine;
   const isNative = engine === 'native';
   const queues = isNative ? datapath.queues : 1;
+  const routesTo = routesByLease(port);
   const desired = ({ ranges, subnets, peers }: BackendInput): BackendState => ({
     host: {
       links: [{ name: tun, kind: 'tun', mtu, queues, addresses: subnets.map(hostAddress) }],
@@ -84,11 +86,7 @@ function openUdp(options: UdpOptions, { iface, tun, datapath }: BackendContext):
         queues,
       },
       local: subnets,
-      // As in flannel, every lease is a route, whatever its BackendType.
-      routes: peers.flatMap(({ subnets: theirs, attributes }): Route[] => {
-        const address = attributes.publicIp;
-        return address === undefined ? [] : theirs.map((prefix) => ({ prefix, peer: { address, port } }));
-      }),
+      routes: routesTo(peers),
     },
   });
   const attributes = { publicIp: iface.publicIp, publicIpv6: undefined };
@@ -98,7 +96,30 @@ function openUdp(options: UdpOptions, { iface, tun, datapath }: BackendContext):
       ? ['the dgram engine has one queue: --datapath-queues has no effect']
       : []),
   ];
-  return { mtu, attributes, desired, warnings };
+  const capabilities = [`engine-${engine}`, ...(isNative ? ['ecn'] : [])];
+  return { mtu, attributes, capabilities, desired, warnings };
+}
+
+/**
+ * Computes the routes to peers: as in flannel, every lease is one, whatever its BackendType. Those of a lease that was
+ * there the last time, in the same place, are the same objects: whoever compares tables sees at once what has changed.
+ */
+function routesByLease(port: number): (peers: readonly StoredLease[]) => Route[] {
+  let lastPeers: readonly StoredLease[] = [];
+  let lastRoutes: readonly (readonly Route[])[] = [];
+  const routesOf = ({ subnets, attributes: { publicIp: address } }: StoredLease): Route[] =>
+    address === undefined ? [] : subnets.map((prefix) => ({ prefix, peer: { address, port } }));
+  return (peers) => {
+    const routes = peers.map((peer, at) => {
+      const known = peer === lastPeers[at] ? lastRoutes[at] : undefined;
+      return known ?? routesOf(peer);
+    });
+    lastPeers = peers;
+    lastRoutes = routes;
+    const all: Route[] = [];
+    for (const one of routes) all.push(...one);
+    return all;
+  };
 }
 
 /** The subnet's first address, as a host address: flannel's convention for tunnel devices. */

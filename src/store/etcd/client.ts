@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import {
   type CallContext,
   Etcd3,
@@ -10,7 +11,7 @@ import {
   type IWatchRequest,
   type IWatchResponse,
 } from 'etcd3';
-import { type ErrorContext, mayBeStaleToken, storeError } from './errors.ts';
+import { type ErrorContext, mayBeStaleToken, type Need, storeError } from './errors.ts';
 import { failover } from './failover.ts';
 import { type Credentials, DEFAULT_REQUEST_TIMEOUT_MS, type EtcdOptions, parseEndpoints } from './options.ts';
 
@@ -61,6 +62,7 @@ export class EtcdClient {
       secure,
       requestTimeoutMs: this.requestTimeoutMs,
       username: credentials?.username,
+      certificateEnds: tls?.cert === undefined ? undefined : endOf(tls.cert),
     };
     this.#etcd = new Etcd3({
       hosts: [...urls],
@@ -74,20 +76,32 @@ export class EtcdClient {
     });
   }
 
-  /** For a call that does no harm when carried out twice: every endpoint gets its chance. */
-  async repeatable<T>(operation: string, call: (calls: Calls) => Promise<T>): Promise<T> {
+  /**
+   * For a call that does no harm when carried out twice: every endpoint gets its chance.
+   *
+   * @param needs what etcd's roles have to permit for it, to be named if they do not
+   */
+  async repeatable<T>(
+    operation: string,
+    call: (calls: Calls) => Promise<T>,
+    needs: readonly Need[] = [],
+  ): Promise<T> {
     for (let left = this.#endpoints.length; ; left--) {
       try {
-        return await this.once(operation, call);
+        return await this.once(operation, call, needs);
       } catch (thrown) {
-        const error = storeError(thrown, operation, this.#context);
+        const error = storeError(thrown, operation, this.#context, needs);
         if (!error.retryable || left <= 1) throw error;
       }
     }
   }
 
   /** For a call that must reach etcd once at the most. (A token refused means that it was not carried out.) */
-  async once<T>(operation: string, call: (calls: Calls) => Promise<T>): Promise<T> {
+  async once<T>(
+    operation: string,
+    call: (calls: Calls) => Promise<T>,
+    needs: readonly Need[] = [],
+  ): Promise<T> {
     try {
       await this.#ensureToken();
       try {
@@ -100,7 +114,7 @@ export class EtcdClient {
         return await call(this.#etcd);
       }
     } catch (thrown) {
-      throw storeError(thrown, operation, this.#context);
+      throw storeError(thrown, operation, this.#context, needs);
     }
   }
 
@@ -209,6 +223,15 @@ export async function keepAliveOnce(client: Calls, id: string, timeoutMs: number
     throw new Error('the stream ended before the lease was renewed');
   } finally {
     stream.stop();
+  }
+}
+
+/** When the certificate expires. Undefined: it cannot be read, and gRPC will say so. */
+function endOf(pem: Buffer): Date | undefined {
+  try {
+    return new Date(new X509Certificate(pem).validTo);
+  } catch {
+    return undefined;
   }
 }
 

@@ -20,6 +20,16 @@ export interface ErrorContext {
   readonly secure: boolean;
   readonly requestTimeoutMs: number;
   readonly username: string | undefined;
+  /** When the client certificate in use expires. */
+  readonly certificateEnds: Date | undefined;
+}
+
+/** What a role has to permit for a call. */
+export interface Need {
+  readonly permission: 'read' | 'readwrite';
+  readonly key: string;
+  /** The keys that begin with `key` are meant. */
+  readonly prefix?: boolean;
 }
 
 /**
@@ -27,8 +37,14 @@ export interface ErrorContext {
  * by text.
  *
  * @param operation what was attempted on which object: `read keys under "/corduroy/"`
+ * @param needs what etcd's roles have to permit for it
  */
-export function storeError(thrown: unknown, operation: string, context: ErrorContext): CorduroyError {
+export function storeError(
+  thrown: unknown,
+  operation: string,
+  context: ErrorContext,
+  needs: readonly Need[] = [],
+): CorduroyError {
   if (thrown instanceof CorduroyError) return thrown;
   const cause = grpcError(thrown);
   const failed = `cannot ${operation}`;
@@ -47,10 +63,7 @@ export function storeError(thrown: unknown, operation: string, context: ErrorCon
   }
   if (isDenied(cause)) {
     const who = context.username === undefined ? 'without a user name' : `as user "${context.username}"`;
-    const advice =
-      context.username === undefined
-        ? 'give the user name and password, if etcd asks for them'
-        : 'check the password, and the permissions of the user’s roles (etcdctl user get, role get)';
+    const advice = adviceFor(cause, context, needs);
     return new CorduroyError('store-denied', `${failed}: ${etcd} refuses it ${who} (${said}); ${advice}`, {
       cause,
     });
@@ -72,8 +85,14 @@ export function storeError(thrown: unknown, operation: string, context: ErrorCon
   if (cause instanceof Error && isRecoverableError(cause)) {
     // gRPC reports a TLS handshake that failed, for want of a client certificate too, as mere unavailability.
     const tls = context.secure ? ', and that the CA, client certificate and key are those etcd expects' : '';
+    const ends = context.certificateEnds;
+    const expired =
+      ends !== undefined && ends.getTime() < Date.now()
+        ? `; the client certificate expired at ${ends.toISOString()}: renew it`
+        : '';
     return unavailable(
-      `${failed}: ${etcd} is unavailable (${said}); check that it runs, listens there and has a leader${tls}`,
+      `${failed}: ${etcd} is unavailable (${said}); ` +
+        `check that it runs, listens there and has a leader${tls}${expired}`,
       cause,
     );
   }
@@ -92,6 +111,23 @@ function grpcError(thrown: unknown): unknown {
 
 function unavailable(message: string, cause: unknown): CorduroyError {
   return new CorduroyError('store-unavailable', message, { cause, retryable: true });
+}
+
+/** What mends a refusal: with etcdctl, as a user who has the role root. */
+function adviceFor(cause: unknown, { username }: ErrorContext, needs: readonly Need[]): string {
+  if (username === undefined) return 'give the user name and password, if etcd asks for them';
+  if (cause instanceof EtcdAuthenticationFailedError)
+    return `check the password, or set it anew: etcdctl user passwd ${username}`;
+  if (!(cause instanceof EtcdPermissionDeniedError) || needs.length === 0)
+    return `check the password, and the permissions of the user's roles: etcdctl user get ${username} --detail`;
+  const grants = needs.map(
+    ({ permission, key, prefix }) =>
+      `etcdctl role grant-permission ROLE ${permission} ${prefix ? '--prefix ' : ''}${key}`,
+  );
+  return (
+    `use a user who may, or permit it to a ROLE of this one (etcdctl user get ${username}): ` +
+    grants.join('; ')
+  );
 }
 
 function isDenied(error: unknown): boolean {

@@ -11,10 +11,13 @@ import type {
   TransactionResult,
   WatchEvent,
 } from '../store.ts';
-import { EtcdClient, keepAliveOnce } from './client.ts';
+import { keepAliveOnce } from './client.ts';
+import { EtcdConnection } from './connection.ts';
+import type { Need } from './errors.ts';
+import { listKeys } from './list.ts';
 import { type BackoffOptions, DEFAULT_WATCH_BACKOFF, type EtcdOptions } from './options.ts';
 import { watchPrefix } from './watch.ts';
-import { compareOf, entryOf, prefixRange, requestOf } from './wire.ts';
+import { compareOf, entryOf, requestOf } from './wire.ts';
 
 /**
  * Does not connect yet: the first call does. So a daemon may be started before its etcd.
@@ -26,29 +29,26 @@ export function openEtcdStore(options: EtcdOptions): Store {
 
 /** The Store in etcd, API version 3 (etcd 3.4 or later). Fields are private to the language: dumps show no password. */
 export class EtcdStore implements Store {
-  readonly #client: EtcdClient;
+  readonly #connection: EtcdConnection;
   readonly #backoff: BackoffOptions;
   readonly #random: () => number;
   readonly #closing = new AbortController();
 
   constructor(options: EtcdOptions) {
-    this.#client = new EtcdClient(options);
+    this.#connection = new EtcdConnection(options);
     this.#backoff = options.watchBackoff ?? DEFAULT_WATCH_BACKOFF;
     this.#random = options.random ?? Math.random;
   }
 
   async list(prefix: string): Promise<Listing> {
-    // Sorted by key: etcd's order when none is asked for.
-    const range = prefixRange(Buffer.from(prefix));
-    const response = await this.#client.repeatable(`read the keys under "${prefix}"`, ({ kv }) =>
-      kv.range(range),
-    );
-    return { revision: BigInt(response.header.revision), entries: response.kvs.map(entryOf) };
+    return this.#connection.use((client) => listKeys(client, prefix));
   }
 
   async get(key: string): Promise<Entry | undefined> {
-    const response = await this.#client.repeatable(`read the key "${key}"`, ({ kv }) =>
-      kv.range({ key: Buffer.from(key) }),
+    const response = await this.#connection.use((client) =>
+      client.repeatable(`read the key "${key}"`, ({ kv }) => kv.range({ key: Buffer.from(key) }), [
+        { permission: 'read', key },
+      ]),
     );
     const [kv] = response.kvs;
     return kv === undefined ? undefined : entryOf(kv);
@@ -62,31 +62,37 @@ export class EtcdStore implements Store {
     operations: readonly Operation[],
   ): Promise<TransactionResult> {
     const keys = [...new Set([...conditions, ...operations].map(({ key }) => `"${key}"`))].join(', ');
-    const response = await this.#client.once(`write ${keys}`, ({ kv }) =>
-      kv.txn({ compare: conditions.map(compareOf), success: operations.map(requestOf) }),
+    const response = await this.#connection.use((client) =>
+      client.once(
+        `write ${keys}`,
+        ({ kv }) => kv.txn({ compare: conditions.map(compareOf), success: operations.map(requestOf) }),
+        needsOf(conditions, operations),
+      ),
     );
     return { succeeded: response.succeeded, revision: BigInt(response.header.revision) };
   }
 
   async grantLease(ttl: number): Promise<GrantedLease> {
     // Repeatable: a lease granted without our knowing it holds no key, and expires.
-    const response = await this.#client.repeatable(`obtain a lease of ${ttl} s`, ({ leaseClient }) =>
-      leaseClient.leaseGrant({ TTL: ttl }),
+    const response = await this.#connection.use((client) =>
+      client.repeatable(`obtain a lease of ${ttl} s`, ({ leaseClient }) =>
+        leaseClient.leaseGrant({ TTL: ttl }),
+      ),
     );
     return { id: response.ID as LeaseId, ttl: Number(response.TTL) };
   }
 
   async keepLease(id: LeaseId): Promise<number> {
-    const ttl = await this.#client.repeatable(`renew lease ${id}`, (calls) =>
-      keepAliveOnce(calls, id, this.#client.requestTimeoutMs),
+    const ttl = await this.#connection.use((client) =>
+      client.repeatable(`renew lease ${id}`, (calls) => keepAliveOnce(calls, id, client.requestTimeoutMs)),
     );
     if (ttl <= 0) throw leaseNotFound('renew', id);
     return ttl;
   }
 
   async leaseInfo(id: LeaseId): Promise<LeaseInfo> {
-    const response = await this.#client.repeatable(`look up lease ${id}`, ({ leaseClient }) =>
-      leaseClient.leaseTimeToLive({ ID: id }),
+    const response = await this.#connection.use((client) =>
+      client.repeatable(`look up lease ${id}`, ({ leaseClient }) => leaseClient.leaseTimeToLive({ ID: id })),
     );
     // Not by TTL: a lease in its last second has 0 left as well.
     if (response.grantedTTL === '0') throw leaseNotFound('look up', id);
@@ -95,8 +101,8 @@ export class EtcdStore implements Store {
 
   async revokeLease(id: LeaseId): Promise<void> {
     try {
-      await this.#client.repeatable(`revoke lease ${id}`, ({ leaseClient }) =>
-        leaseClient.leaseRevoke({ ID: id }),
+      await this.#connection.use((client) =>
+        client.repeatable(`revoke lease ${id}`, ({ leaseClient }) => leaseClient.leaseRevoke({ ID: id })),
       );
     } catch (error) {
       if (!isCode(error, 'lease-not-found')) throw error;
@@ -105,19 +111,32 @@ export class EtcdStore implements Store {
 
   watch(prefix: string, signal: AbortSignal): AsyncIterable<WatchEvent> {
     const context = {
-      client: this.#client,
-      list: (of: string) => this.list(of),
+      connection: this.#connection,
       backoff: this.#backoff,
       random: this.#random,
     };
     return watchPrefix(context, prefix, AbortSignal.any([signal, this.#closing.signal]));
   }
 
+  reconnect(): void {
+    this.#connection.renew();
+  }
+
   /** Also ends a watch that was forgotten: it would try for ever, and hold the process open. */
   async close(): Promise<void> {
     this.#closing.abort();
-    this.#client.close();
+    this.#connection.close();
   }
+}
+
+/** A key that is compared has to be readable; one that is written, for Corduroy's part, is read as well. */
+function needsOf(conditions: readonly Condition[], operations: readonly Operation[]): Need[] {
+  const written = new Set(operations.map(({ key }) => key));
+  const read = new Set(conditions.map(({ key }) => key).filter((key) => !written.has(key)));
+  return [
+    ...[...written].map((key): Need => ({ permission: 'readwrite', key })),
+    ...[...read].map((key): Need => ({ permission: 'read', key })),
+  ];
 }
 
 function leaseNotFound(verb: string, id: LeaseId): CorduroyError {

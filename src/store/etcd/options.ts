@@ -6,11 +6,22 @@ export interface EtcdOptions {
   readonly endpoints: readonly string[];
   readonly tls?: TlsOptions | undefined;
   readonly credentials?: Credentials | undefined;
+  /**
+   * In place of `tls` and `credentials`, where they may change: asked before every call, so it has to be quick. The
+   * same object as before means that nothing has changed. Must not throw once it has returned something.
+   */
+  readonly access?: (() => EtcdAccess) | undefined;
   /** How long one endpoint may take to answer one request. Milliseconds, sensible: 1000 … 10 000. Default 5000. */
   readonly requestTimeoutMs?: number | undefined;
   readonly watchBackoff?: BackoffOptions | undefined;
   /** Uniform in [0, 1). Default Math.random. */
   readonly random?: (() => number) | undefined;
+}
+
+/** What a client shows to etcd, and what etcd is checked against. */
+export interface EtcdAccess {
+  readonly tls?: TlsOptions | undefined;
+  readonly credentials?: Credentials | undefined;
 }
 
 /** PEM, contents and not paths. */

@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CorduroyError } from '../../errors.ts';
-import type { Listing, Revision, WatchEvent } from '../store.ts';
+import type { Revision, WatchEvent } from '../store.ts';
 import { Backoff } from './backoff.ts';
 import type { EtcdClient } from './client.ts';
+import type { EtcdConnection } from './connection.ts';
+import { listKeys } from './list.ts';
 import type { BackoffOptions } from './options.ts';
 import { byRevision, prefixRange } from './wire.ts';
 
 export interface WatchContext {
-  readonly client: EtcdClient;
-  readonly list: (prefix: string) => Promise<Listing>;
+  readonly connection: EtcdConnection;
   readonly backoff: BackoffOptions;
   readonly random: () => number;
 }
@@ -21,7 +22,8 @@ export interface WatchContext {
  *        └──────────────── pause, growing, jittered ◄── interrupted ◄───────────┘
  *
  * `interrupted` comes once for a row of faults of the same kind, however many tries it takes; also before the first
- * snapshot. The list refreshes an authentication token, which a stream cannot.
+ * snapshot. The list refreshes an authentication token, which a stream cannot, and each round takes the latest
+ * certificates and password.
  *
  * There is no queue: one response is taken from gRPC when the consumer asks for more. While it does not, flow control
  * holds etcd back, which then serves this watcher from its history; if that is compacted away meanwhile, it cancels
@@ -38,8 +40,9 @@ export async function* watchPrefix(
   let everFollowed = false;
   while (!signal.aborted) {
     let followedSince = Number.POSITIVE_INFINITY;
+    const { client, stale, release } = context.connection.take();
     try {
-      for await (const event of follow(context, prefix, signal)) {
+      for await (const event of follow(client, prefix, AbortSignal.any([signal, stale]))) {
         if (event.kind === 'snapshot') {
           followedSince = performance.now();
           everFollowed = true;
@@ -49,9 +52,11 @@ export async function* watchPrefix(
       }
     } catch (thrown) {
       if (signal.aborted) return;
-      const error = context.client.toStoreError(thrown, operation);
-      if (error.code !== told) yield { kind: 'interrupted', error };
-      told = error.code;
+      const error = stale.aborted ? undefined : client.toStoreError(thrown, operation);
+      if (error !== undefined && error.code !== told) yield { kind: 'interrupted', error };
+      told = error?.code;
+    } finally {
+      release();
     }
     // A watch that breaks as soon as it stands must not be tried again at full speed for ever.
     if (performance.now() - followedSince > context.backoff.maxMs) backoff.reset();
@@ -61,11 +66,11 @@ export async function* watchPrefix(
 
 /** One list and one watch stream. Throws whatever ends it; returns only when the signal has aborted. */
 async function* follow(
-  { client, list }: WatchContext,
+  client: EtcdClient,
   prefix: string,
   signal: AbortSignal,
 ): AsyncGenerator<WatchEvent, void, undefined> {
-  const { revision, entries } = await unlessAborted(list(prefix), signal);
+  const { revision, entries } = await unlessAborted(listKeys(client, prefix), signal);
   const stream = await client.watchStream();
   let late = false;
   const tooLate = setTimeout(() => {

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { DatapathWishes } from '../../../src/backend/backend.ts';
 import { checkBackend } from '../../../src/backend/registry.ts';
@@ -11,6 +12,7 @@ import { entry, FOUR, PREFIX, value } from '../lease/fixtures.ts';
 
 const IFACE = {
   name: 'eth0',
+  mac: '02:00:00:00:00:05',
   mtu: 1500,
   address: Ip.parse('10.0.0.5'),
   publicIp: Ip.parse('198.51.100.5'),
@@ -66,6 +68,40 @@ describe('what a network config asks of its backend', () => {
       problems: [],
       unknownKeys: ['Backend.Vni'],
     });
+  });
+});
+
+describe('the routes to peers, asked for again and again', () => {
+  const subnets = [Prefix.parse('10.5.1.0/24')];
+  const leaseOf = (at: number, last: number) => entry(`10.5.${at}.0-24`, value(`192.0.2.${last}`), at);
+  const leases = new LeaseTable(
+    PREFIX,
+    [2, 3, 4, 5, 6].map((at) => leaseOf(at, at)),
+  ).leases();
+
+  test('are what a backend says that is asked for the first time, whoever comes, goes, and comes again', () => {
+    fc.assert(
+      fc.property(fc.array(fc.shuffledSubarray(leases), { minLength: 1 }), (rounds) => {
+        const backend = open();
+        for (const peers of rounds) {
+          const input = { ranges: FOUR, subnets, peers };
+          expect(backend.desired(input).datapath).toEqual(open().desired(input).datapath);
+        }
+      }),
+    );
+  });
+
+  test('are the same objects while their leases are', () => {
+    const table = new LeaseTable(PREFIX, [leaseOf(2, 2), leaseOf(3, 3), leaseOf(4, 4)]);
+    const backend = open();
+    const routes = () => {
+      const { datapath } = backend.desired({ ranges: FOUR, subnets, peers: table.leases() });
+      return datapath?.routes ?? [];
+    };
+    const [second, third, fourth] = routes();
+    table.apply([{ kind: 'put', entry: leaseOf(3, 9) }]);
+    const [secondNow, thirdNow, fourthNow] = routes();
+    expect([secondNow === second, thirdNow === third, fourthNow === fourth]).toEqual([true, false, true]);
   });
 });
 

@@ -34,6 +34,7 @@ const STATUS: StatusDocument = {
   ready: true,
   problems: [],
   etcd: { endpoints: ['http://127.0.0.1:2379'], prefix: '/coreos.com/network', connected: true },
+  node: { id: '6f0e6f0e6f0e6f0e6f0e6f0e6f0e6f0e', name: 'h1' },
   mtu: 1472,
   subnetFile: '/run/flannel/subnet.env',
   engine: ENGINE,
@@ -83,5 +84,42 @@ describe('the peers', () => {
     expect(lineOf(status, 'PEER')).toMatch(/RECEIVED +PATH$/);
     expect(lineOf(status, '192.0.2.2')).toMatch(/84 B$/);
     expect(lineOf(status, '192.0.2.3')).toMatch(expected);
+  });
+});
+
+describe('the host and its lease', () => {
+  const LEASE = {
+    subnets: ['10.5.1.0/24'],
+    key: '/coreos.com/network/subnets/10.5.1.0-24',
+    expiresIn: 7200,
+    reserved: false,
+    state: 'held',
+    stateFor: 90,
+    reason: '',
+  } as const;
+
+  test('by its name and id, whatever its address', () => {
+    expect(lineOf(STATUS, 'host')).toMatch(/^host +h1 \(6f0e6f0e6f0e6f0e6f0e6f0e6f0e6f0e\)$/);
+  });
+
+  test.each<[string, Partial<NonNullable<StatusDocument['lease']>>, RegExp]>([
+    ['held', {}, /^lease +10\.5\.1\.0\/24, held for .*, expires in /],
+    ['expired', { state: 'at-risk', expiresIn: -60 }, /at-risk for .*, expired .* ago$/],
+    ['reserved', { reserved: true, expiresIn: undefined as never }, /held for .*, reserved, never expires$/],
+    ['not confirmed', { state: 'lost', expiresIn: undefined as never }, /10\.5\.1\.0\/24, lost for [^,]*$/],
+    ["another's", { state: 'conflicted', expiresIn: undefined as never }, /conflicted for [^,]*$/],
+  ])('a lease that is %s', (_what, over, says) => {
+    expect(lineOf({ ...STATUS, lease: { ...LEASE, ...over } }, 'lease')).toMatch(says);
+  });
+
+  test('none', () => {
+    expect(lineOf(STATUS, 'lease')).toMatch(/^lease +none$/);
+  });
+
+  test('peers have their names, where any says one', () => {
+    const status = { ...STATUS, peers: [{ ...PEER, name: 'h2', version: '0.2.0' }, OTHER] };
+    expect(lineOf(status, 'HOST')).toMatch(/^HOST +PEER +SUBNET/);
+    expect(lineOf(status, 'h2')).toMatch(/^h2 +192\.0\.2\.2 /);
+    expect(lineOf(status, '-')).toMatch(/^- +192\.0\.2\.3 /);
   });
 });

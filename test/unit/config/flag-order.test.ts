@@ -33,7 +33,7 @@ describe('where a flag gets its value from', () => {
     }
   });
 
-  test("flannel's defaults", () => {
+  test("flannel's defaults, but for the pause between comparisons", () => {
     const { flags, subnetFile, runDir, warnings } = resolve([]);
     expect(flags).toMatchObject({
       'etcd-endpoints': ['http://127.0.0.1:4001', 'http://127.0.0.1:2379'],
@@ -41,7 +41,7 @@ describe('where a flag gets its value from', () => {
       'subnet-lease-renew-margin': 60,
       'lease-ttl': 86_400,
       'ip-masq': false,
-      'iptables-resync': 5,
+      'iptables-resync': 30,
       'iptables-forward-rules': true,
       'healthz-ip': '127.0.0.1',
       'healthz-port': 0,

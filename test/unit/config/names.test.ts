@@ -8,6 +8,7 @@ test('names of the only daemon of a host, and of an instance', () => {
     nftTable: 'corduroy',
     iptablesChain: 'CORDUROY-FORWARD',
     runDir: '/run/corduroy',
+    stateDir: '/var/lib/corduroy',
     configFile: '/etc/corduroy/corduroyd.json',
     subnetFile: '/run/flannel/subnet.env',
   });
@@ -17,6 +18,7 @@ test('names of the only daemon of a host, and of an instance', () => {
     nftTable: 'corduroy-lab2',
     iptablesChain: 'CORDUROY-LAB2-FORWARD',
     runDir: '/run/corduroy-lab2',
+    stateDir: '/var/lib/corduroy-lab2',
     configFile: '/etc/corduroy/corduroyd-lab2.json',
     subnetFile: '/run/flannel/subnet-lab2.env',
   });

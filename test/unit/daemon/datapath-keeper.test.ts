@@ -1,7 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { DatapathState } from '../../../src/backend/backend.ts';
-import { DatapathKeeper, difference } from '../../../src/daemon/datapath-keeper.ts';
+import { DatapathKeeper } from '../../../src/daemon/datapath-keeper.ts';
 import type { EngineConfig, Route } from '../../../src/datapath/datapath.ts';
 import { CorduroyError } from '../../../src/errors.ts';
 import { Ip } from '../../../src/net/ip.ts';
@@ -370,34 +369,5 @@ describe('DatapathKeeper', () => {
     now += 1000;
     await keeper.ensure(state([A]));
     expect(engines.map(({ routes }) => routes)).toEqual([shown([A])]);
-  });
-});
-
-describe('difference', () => {
-  const tableOf = (routes: readonly string[]) => new Map(routes.map((text) => [text, routeOf(text)]));
-  const prefixes = ['10.5.2.0/24', '10.5.2.0/25', '10.5.3.0/24', '10.5.4.0/24'];
-  const anyTable = fc
-    .uniqueArray(fc.tuple(fc.constantFrom(...prefixes), fc.integer({ min: 1, max: 3 })), {
-      selector: ([prefix]) => prefix,
-    })
-    .map((pairs) => tableOf(pairs.map(([prefix, last]) => `${prefix} 192.0.2.${last}`)));
-
-  test('leads from one table to the other, and is the smallest that does', () => {
-    fc.assert(
-      fc.property(anyTable, anyTable, (from, to) => {
-        const delta = difference(from, to, 7n);
-        const result = new Map([...from.values()].map((route) => [route.prefix.toString(), route]));
-        for (const prefix of delta?.remove ?? []) result.delete(prefix.toString());
-        for (const route of delta?.set ?? []) result.set(route.prefix.toString(), route);
-        const wanted = new Map([...to.values()].map((route) => [route.prefix.toString(), route]));
-        expect(new Map([...result].sort())).toEqual(new Map([...wanted].sort()));
-
-        const changed = [...to.keys()].filter((text) => !from.has(text));
-        const gone = [...from.values()].filter(({ prefix }) => !wanted.has(prefix.toString()));
-        expect([delta?.set.length ?? 0, delta?.remove.length ?? 0]).toEqual([changed.length, gone.length]);
-        if (delta !== undefined) expect([delta.from, delta.to]).toEqual([7n, 8n]);
-        expect(delta === undefined).toBe(changed.length + gone.length === 0);
-      }),
-    );
   });
 });

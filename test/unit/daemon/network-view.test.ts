@@ -16,7 +16,7 @@ function viewOf(...entries: Entry[]): NetworkView {
 }
 const networksOf = (view: NetworkView) =>
   view.config.usable?.network.ranges.map(({ network }) => String(network));
-const leasesOf = (view: NetworkView) => view.leases.leases().map(({ subnets }) => subnets.join(' '));
+const leasesOf = (view: NetworkView) => view.cluster.leases.leases().map(({ subnets }) => subnets.join(' '));
 
 describe('NetworkView', () => {
   test('knows nothing before the first snapshot', () => {
@@ -35,7 +35,7 @@ describe('NetworkView', () => {
       ['10.5.2.0/24'],
     ]);
     expect(view.config).toMatchObject({ objection: undefined, usable: { revision: 4n } });
-    expect(view.leases.rejected()).toEqual([]);
+    expect(view.cluster.leases.rejected()).toEqual([]);
   });
 
   test('deltas change what they name', () => {
@@ -81,6 +81,42 @@ describe('NetworkView', () => {
     expect(networksOf(view)).toEqual(['10.6.0.0/16']);
     view.apply({ kind: 'snapshot', revision: 22n, entries: [] });
     expect(view.config.usable).toBeUndefined();
+  });
+
+  test('what was remembered counts until etcd has spoken in full', () => {
+    const view = new NetworkView(PREFIX);
+    const savedAt = new Date(0);
+    view.restore({
+      savedAt,
+      nodeId: '',
+      hardware: '',
+      prefix: PREFIX,
+      revision: 7n,
+      subnets: [],
+      entries: [config(GOOD), entry('10.5.2.0-24', value('192.0.2.2'))],
+    });
+    const whole = () => [view.complete, view.remembered, networksOf(view), leasesOf(view)];
+    expect(whole()).toEqual([true, savedAt, ['10.5.0.0/16'], ['10.5.2.0/24']]);
+    view.apply({ kind: 'interrupted', error: new Error('away') });
+    expect(whole()).toEqual([true, savedAt, ['10.5.0.0/16'], ['10.5.2.0/24']]);
+    view.apply({ kind: 'snapshot', revision: 9n, entries: [config(GOOD)] });
+    expect(whole()).toEqual([true, undefined, ['10.5.0.0/16'], []]);
+  });
+
+  test('what is worth remembering: everything as it is now, but the questions of the moment', () => {
+    const question = { ...entry('', ''), key: `${PREFIX}/corduroy/challenges/x/y` };
+    const record = { ...entry('', '{}'), key: `${PREFIX}/corduroy/nodes/x` };
+    const view = viewOf(config(GOOD), question, record, entry('10.5.2.0-24', value('192.0.2.2')));
+    const third = entry('10.5.3.0-24', 'rubbish', 10);
+    view.apply({
+      kind: 'delta',
+      revision: 10n,
+      changes: [
+        { kind: 'put', entry: third },
+        { kind: 'delete', key: `${PREFIX}/subnets/10.5.2.0-24`, modRevision: 10n },
+      ],
+    });
+    expect(view.entries()).toEqual([config(GOOD), record, third]);
   });
 
   test('after etcd was restored from a backup, revisions may go back', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   chooseInterface,
+  firstWay,
   type HostNetwork,
   type Interface,
   type InterfaceWishes,
@@ -9,6 +10,7 @@ import { parseAddress } from './simulated-host.ts';
 
 const iface = (name: string, ...addresses: string[]): Interface => ({
   name,
+  mac: '02:00:00:00:00:05',
   mtu: name === 'lo' ? 65_536 : 1500,
   addresses: addresses.map(parseAddress),
 });
@@ -156,5 +158,47 @@ describe("chooseInterface, in flannel's order", () => {
     await expect(choose({}, {}, [iface('eth2', 'fd01::5/64')])).rejects.toThrow(
       /This host has: no interface with an IPv4 address/,
     );
+  });
+});
+
+describe('while an interface changes', () => {
+  test.each<[string, Partial<InterfaceWishes>]>([
+    ['of its name', { iface: ['eth0'] }],
+    ['of its address', { iface: ['10.0.0.5'] }],
+    ['of a pattern', { ifaceRegex: ['^eth0$'] }],
+    ['of the default route', {}],
+  ])('one without its address is an error that may pass: the choice %s', async (_what, wishes) => {
+    const without = INTERFACES.map((one) => (one.name === 'eth0' ? iface('eth0', 'fd00::5/64') : one));
+    await expect(choose(wishes, undefined, without)).rejects.toMatchObject({
+      code: 'no-interface',
+      retryable: true,
+    });
+  });
+
+  test('an address that is another one is the one that is chosen', async () => {
+    const other = INTERFACES.map((one) => (one.name === 'eth0' ? iface('eth0', '10.0.0.77/24') : one));
+    expect((await choose({}, undefined, other)).address.toString()).toBe('10.0.0.77');
+  });
+});
+
+describe('firstWay, of what ip says', () => {
+  test.each([
+    ['a route', [{ dev: 'eth0', prefsrc: '10.0.0.5' }], { device: 'eth0', source: '10.0.0.5' }],
+    ['the one of the lowest metric', [{ dev: 'eth1' }, { dev: 'eth0' }], { device: 'eth1' }],
+    [
+      'one that is in use',
+      [{ dev: 'eth1', flags: ['dead', 'linkdown'] }, { dev: 'eth0' }],
+      { device: 'eth0' },
+    ],
+    ['several ways', [{ nexthops: [{ dev: 'eth2', flags: [] }, { dev: 'eth3' }] }], { device: 'eth2' }],
+    [
+      'several ways, the first of them dead',
+      [{ nexthops: [{ dev: 'eth2', flags: ['dead'] }, { dev: 'eth3' }] }],
+      { device: 'eth3' },
+    ],
+    ['none', [], undefined],
+    ['one that leads nowhere', [{}], undefined],
+  ])('%s', (_what, routes, way) => {
+    expect(firstWay(routes)).toEqual(way);
   });
 });

@@ -34,6 +34,7 @@ const link = (name: string, kind: string, alias = '', over: Partial<ObservedLink
   alias,
   up: true,
   mtu: 1500,
+  queueLength: kind === 'tun' ? 1000 : 0,
   addresses: [],
   ...over,
 });
@@ -83,6 +84,7 @@ describe('planHost', () => {
 
   test.each<[string, (host: SimulatedHost) => void, RegExp[]]>([
     ['a link that is down', (host) => set(host, { up: false }), [/^link set dev corduroy0 up$/]],
+    ['another queue', (host) => set(host, { queueLength: 10 }), [/^link set dev corduroy0 txqueuelen 1000$/]],
     ['another MTU', (host) => set(host, { mtu: 1400 }), [/^link set dev corduroy0 mtu 1472$/]],
     [
       'another address',

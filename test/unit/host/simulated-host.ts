@@ -72,7 +72,7 @@ export class SimulatedHost {
         const link = this.#link(option('dev'));
         if (words.includes('alias')) link.alias = option('alias');
         else if (words.includes('mtu')) link.mtu = Number(option('mtu'));
-        else if (words.includes('txqueuelen')) return;
+        else if (words.includes('txqueuelen')) link.queueLength = Number(option('txqueuelen'));
         else if (words.at(-1) === 'up') link.up = true;
         else throw new Error('what is to be set?');
         return;
@@ -114,7 +114,16 @@ export class SimulatedHost {
 
   #create(name: string, kind: string, multiQueue = false): void {
     if (this.links.has(name)) throw new Error('File exists');
-    this.links.set(name, { name, kind, multiQueue, alias: '', up: false, mtu: 1500, addresses: [] });
+    this.links.set(name, {
+      name,
+      kind,
+      multiQueue,
+      alias: '',
+      up: false,
+      mtu: 1500,
+      queueLength: 500,
+      addresses: [],
+    });
   }
 
   #link(name: string): SimulatedLink {

@@ -1,8 +1,12 @@
+import { createHash, randomUUID } from 'node:crypto';
 import type { SubnetRange } from '../../../src/config/network-config.ts';
 import type { RandomInt } from '../../../src/ipam/pick-subnet.ts';
-import { type HeldLease, LeaseKeeper } from '../../../src/lease/lease-keeper.ts';
+import type { Wanted } from '../../../src/lease/acquire.ts';
+import { Cluster as ClusterState } from '../../../src/lease/cluster.ts';
+import type { HeldLease } from '../../../src/lease/held-lease.ts';
+import { LeaseKeeper } from '../../../src/lease/lease-keeper.ts';
 import type { LeaseAttributes } from '../../../src/lease/lease-record.ts';
-import { LeaseTable } from '../../../src/lease/lease-table.ts';
+import { type NodeId, nodeKey } from '../../../src/lease/node-record.ts';
 import { Prefix } from '../../../src/net/prefix.ts';
 import type { Entry, LeaseId } from '../../../src/store/store.ts';
 import { attributes, CONFIG_KEY, FOUR, PREFIX, value } from './fixtures.ts';
@@ -21,6 +25,16 @@ interface HostOptions {
   readonly renewMargin?: number;
   readonly random?: RandomInt;
   readonly ranges?: readonly SubnetRange[];
+  /** By default each public address is a machine. */
+  readonly nodeId?: NodeId;
+  readonly hostName?: string;
+  readonly hardware?: string;
+  /** The previous subnets are set up on the host. */
+  readonly inUse?: boolean;
+}
+
+export function nodeIdOf(text: string): NodeId {
+  return createHash('sha256').update(text).digest('hex').slice(0, 32) as NodeId;
 }
 
 export const first: RandomInt = () => 0;
@@ -40,6 +54,7 @@ export function lastThenFirst(): RandomInt {
 export class Cluster {
   readonly clock = { ms: 0 };
   readonly store = new HookedStore({ clock: () => this.clock.ms });
+  #hosts: Host[] = [];
   /** Of the network config, as the hosts know it. */
   configRevision = 0n;
 
@@ -56,7 +71,21 @@ export class Cluster {
   }
 
   host(options: HostOptions = {}): Host {
-    return new Host(this, options);
+    const host = new Host(this, options);
+    this.#hosts.push(host);
+    return host;
+  }
+
+  /** Those that no longer do anything: they answer nobody. */
+  stop(...hosts: readonly Host[]): void {
+    this.#hosts = this.#hosts.filter((host) => !hosts.includes(host));
+  }
+
+  /** Time passes for one host, and the others live on. */
+  async sleep(milliseconds: number): Promise<void> {
+    this.pass(milliseconds / 1000);
+    const state = await this.state();
+    for (const { keeper } of this.#hosts) await keeper.answerChallenges(state);
   }
 
   /** Writes a key, whatever stands there, as flannel does. @returns the entry */
@@ -88,6 +117,11 @@ export class Cluster {
     return found;
   }
 
+  /** What the machine says of itself in etcd. */
+  async record({ nodeId }: Host): Promise<Entry> {
+    return this.entry(nodeKey(PREFIX, nodeId));
+  }
+
   /** Names of all leases, and whose they are: `10.5.1.0-24 192.0.2.1`. */
   async leases(): Promise<string[]> {
     const { entries } = await this.store.list(FOLDER);
@@ -97,40 +131,67 @@ export class Cluster {
     });
   }
 
-  async table(): Promise<LeaseTable> {
-    return new LeaseTable(PREFIX, (await this.store.list(FOLDER)).entries);
+  async state(): Promise<ClusterState> {
+    return new ClusterState(PREFIX, (await this.store.list(`${PREFIX}/`)).entries);
   }
 }
 
 export class Host {
   readonly keeper: LeaseKeeper;
   readonly log = new RecordedLog();
+  readonly nodeId: NodeId;
+  #options: HostOptions;
   readonly #cluster: Cluster;
-  readonly #options: HostOptions;
+  #seen = 0n;
 
   constructor(cluster: Cluster, options: HostOptions) {
     this.#cluster = cluster;
     this.#options = options;
-    const { ttl = 86_400, renewMargin = 3600, random = first, previous = [] } = options;
+    const { ttl = 86_400, renewMargin = 3600, random = first, previous = [], inUse = false } = options;
+    const { publicIp = ME, nodeId = nodeIdOf(publicIp), hostName = `host-${publicIp}` } = options;
+    this.nodeId = nodeId;
     this.keeper = new LeaseKeeper(
       {
         store: cluster.store,
         prefix: PREFIX,
+        machine: { nodeId, hostName, version: '1.0.0', processId: randomUUID() },
         ttl,
         renewMargin,
         random,
         now: () => cluster.clock.ms,
-        sleep: async () => undefined,
+        sleep: async (milliseconds) => cluster.sleep(milliseconds),
         log: this.log,
       },
-      previous.map(Prefix.parse),
+      { subnets: previous.map(Prefix.parse), inUse },
     );
   }
 
   async ensure(): Promise<HeldLease> {
+    return this.keeper.ensure(this.wanted());
+  }
+
+  wanted(): Wanted {
     const { ranges = FOUR, publicIp = ME, attributes: given = attributes(publicIp) } = this.#options;
+    const { hardware = 'here' } = this.#options;
     const { configRevision } = this.#cluster;
-    return this.keeper.ensure({ ranges, configKey: CONFIG_KEY, configRevision, attributes: given });
+    return {
+      ranges,
+      configKey: CONFIG_KEY,
+      configRevision,
+      attributes: given,
+      capabilities: ['ecn'],
+      hardware,
+    };
+  }
+
+  /** The host itself changes: its address, the network config it goes by. */
+  become(options: Partial<HostOptions>): void {
+    this.#options = { ...this.#options, ...options };
+  }
+
+  /** Monotonic milliseconds. */
+  get dueAt(): number {
+    return this.keeper.dueAt(this.wanted());
   }
 
   /** The subnet it holds then. */
@@ -141,6 +202,10 @@ export class Host {
   /** What the daemon does on every event. */
   async observe(): Promise<void> {
     const { revision } = await this.#cluster.store.list(PREFIX);
-    this.keeper.observe(await this.#cluster.table(), revision);
+    const state = await this.#cluster.state();
+    if (revision < this.#seen) this.keeper.doubt();
+    this.#seen = revision;
+    this.keeper.observe(state, revision);
+    await this.keeper.answerChallenges(state);
   }
 }

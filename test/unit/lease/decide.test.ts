@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { decideLease, isOwn, sameSubnets } from '../../../src/lease/decide.ts';
-import { LeaseTable } from '../../../src/lease/lease-table.ts';
+import { Cluster } from '../../../src/lease/cluster.ts';
+import { decideLease, isOwn, type Situation, sameSubnets } from '../../../src/lease/decide.ts';
+import { nodeKey } from '../../../src/lease/node-record.ts';
+import { formatReservation, reservationKey } from '../../../src/lease/reservation.ts';
 import { Ip } from '../../../src/net/ip.ts';
 import { Prefix } from '../../../src/net/prefix.ts';
 import type { Entry } from '../../../src/store/store.ts';
+import { nodeIdOf } from './cluster.ts';
 import { attributes, DUAL, entry, FOUR, PREFIX, value } from './fixtures.ts';
 
 const ME = '192.0.2.1';
@@ -11,13 +14,31 @@ const mine = (name: string, leaseId: string | null = '7') => entry(name, value(M
 const theirs = (name: string) => entry(name, value('192.0.2.2'));
 
 /** The decision in words; chance takes the last of what it is offered. */
-function decide(entries: readonly Entry[], previous: readonly string[] = [], ranges = FOUR): string {
-  const table = new LeaseTable(PREFIX, entries);
-  const situation = { table, ranges, attributes: attributes(ME), previous: previous.map(Prefix.parse) };
+function decide(
+  entries: readonly Entry[],
+  previous: readonly string[] = [],
+  ranges = FOUR,
+  inUse = false,
+): string {
+  const situation: Situation = {
+    prefix: PREFIX,
+    cluster: new Cluster(PREFIX, entries),
+    ranges,
+    attributes: attributes(ME),
+    nodeId: nodeIdOf(ME),
+    hostName: 'me',
+    hardware: 'here',
+    wroteRecord: false,
+    session: undefined,
+    silent: new Set(),
+    previous: { subnets: previous.map(Prefix.parse), inUse },
+  };
   const decision = decideLease(situation, (bound) => bound - 1);
   switch (decision.do) {
     case 'wait':
       return 'wait';
+    case 'ask':
+      return `ask ${decision.node.hostName}`;
     case 'create':
       return `create ${decision.subnets.join(' ')}${decision.reused ? ' again' : ''}`;
     default:
@@ -100,4 +121,63 @@ test('sameSubnets', () => {
     false,
     false,
   ]);
+});
+
+describe('the order, where several would do', () => {
+  const NODE = nodeIdOf(ME);
+  const record = (lease: string, leaseId = '7'): Entry => ({
+    ...entry(
+      '',
+      JSON.stringify({
+        hostName: 'me',
+        version: '',
+        capabilities: [],
+        lease,
+        publicIP: ME,
+        hardware: 'here',
+      }),
+      1,
+      leaseId,
+    ),
+    key: nodeKey(PREFIX, NODE),
+  });
+  const reservedFor = (name: string, host: string): Entry[] => [
+    entry(name, value('0.0.0.0'), 1, null),
+    { ...entry('', formatReservation({ host }), 1, null), key: reservationKey(PREFIX, name) },
+  ];
+  // Lowest priority last: without the first one, the next one is what it would be.
+  const BOUND = [entry('10.5.1.0-24', value('192.0.2.50'), 1, '7'), record('10.5.1.0-24')];
+  const RESERVED = reservedFor('10.5.2.0-24', 'me');
+  const FLANNELDS = [mine('10.5.3.0-24', '8')];
+
+  test.each<[string, Entry[], string[], boolean, string]>([
+    [
+      'in use and free',
+      [...BOUND, ...RESERVED, ...FLANNELDS],
+      ['10.5.4.0/24'],
+      true,
+      'create 10.5.4.0/24 again',
+    ],
+    ['in use and its own', [...BOUND, ...FLANNELDS], ['10.5.3.0/24'], true, 'take-over 10.5.3.0/24'],
+    [
+      "in use and another's",
+      [...BOUND, ...RESERVED, ...FLANNELDS, theirs('10.5.4.0-24')],
+      ['10.5.4.0/24'],
+      true,
+      'take-over 10.5.1.0/24',
+    ],
+    ['bound', [...BOUND, ...RESERVED, ...FLANNELDS], ['10.5.4.0/24'], false, 'take-over 10.5.1.0/24'],
+    ['reserved', [...RESERVED, ...FLANNELDS], [], false, 'take-over 10.5.2.0/24'],
+    ["a flanneld's with this address", FLANNELDS, ['10.5.4.0/24'], false, 'take-over 10.5.3.0/24'],
+    ['of an earlier subnet.env', [], ['10.5.3.0/24'], false, 'create 10.5.3.0/24 again'],
+    [
+      'a record of another etcd lease binds nothing',
+      [BOUND[0] as Entry, record('10.5.1.0-24', '9')],
+      [],
+      false,
+      'create 10.5.4.0/24',
+    ],
+  ])('%s', (_what, entries, previous, inUse, expected) => {
+    expect(decide(entries, previous, FOUR, inUse)).toBe(expected);
+  });
 });

@@ -24,31 +24,59 @@ describe('what happens to the lease in etcd', () => {
     expect(await cluster.leases()).toEqual([`10.5.4.0-24 ${ME}`]);
   });
 
+  test("it is overwritten with another host's address: a conflict is logged, and another subnet leased", async () => {
+    const cluster = await Cluster.create();
+    const host = cluster.host();
+    await host.ensure();
+    const theirs = await cluster.lease('10.5.1.0-24', value(OTHER));
+    await host.observe();
+    expect(host.log.loud).toEqual([
+      expect.stringMatching(/^error: conflict: .*10\.5\.1\.0-24 .*public address 192\.0\.2\.2/),
+    ]);
+    expect(host.keeper.state).toMatchObject({
+      name: 'conflicted',
+      reason: expect.stringMatching(/192\.0\.2\.2/),
+    });
+    // Its containers go on with the addresses they have, until another subnet is leased.
+    expect([host.keeper.isInUse, host.keeper.subnets.join()]).toEqual([true, '10.5.1.0/24']);
+    expect(await host.subnet()).toBe('10.5.2.0/24');
+    expect(await cluster.entry(theirs.key)).toEqual(theirs);
+    await host.observe();
+    expect(await host.subnet()).toBe('10.5.2.0/24');
+    cluster.pass(82_800);
+    await host.ensure();
+    expect(await cluster.entry(theirs.key)).toEqual(theirs);
+    expect(host.keeper.state).toMatchObject({ name: 'held', reason: '' });
+    // The conflict, and that the host has moved.
+    expect(host.log.loud).toHaveLength(2);
+    expect(host.keeper.moved).toMatch(
+      /has changed from 10\.5\.1\.0\/24,.* to 10\.5\.2\.0\/24: restart its containers/,
+    );
+  });
+
   test.each([
-    ["another host's address", value(OTHER), /conflict: .*10\.5\.1\.0-24 .*public address 192\.0\.2\.2/],
-    ['rubbish', 'rubbish', /conflict: .*10\.5\.1\.0-24 .*an unreadable value/],
-  ])(
-    'it is overwritten with %s: a conflict is logged, and another subnet leased',
-    async (_what, content, says) => {
-      const cluster = await Cluster.create();
-      const host = cluster.host();
-      await host.ensure();
-      const theirs = await cluster.lease('10.5.1.0-24', content);
-      await host.observe();
-      expect(host.log.loud).toEqual([expect.stringMatching(says)]);
-      expect(host.log.loud[0]).toMatch(/^error: /);
-      expect(await host.subnet()).toBe('10.5.2.0/24');
-      expect(await cluster.entry(theirs.key)).toEqual(theirs);
-      await host.observe();
-      expect(await host.subnet()).toBe('10.5.2.0/24');
-      cluster.pass(82_800);
-      await host.ensure();
-      expect(await cluster.entry(theirs.key)).toEqual(theirs);
-      // The conflict, and that the host has moved.
-      expect(host.log.loud).toHaveLength(2);
-      expect(host.keeper.moved).toMatch(/has changed from 10\.5\.\d\.0\/24,.* restart its containers/);
-    },
-  );
+    ['with an etcd lease', 86_400],
+    ['with one that ends soon', 5],
+    ['without an etcd lease', undefined],
+  ])('it is overwritten with rubbish, %s: put right, and the host stays', async (_what, ttl) => {
+    const cluster = await Cluster.create();
+    const host = cluster.host({ random: lastThenFirst() });
+    const { key } = await host.ensure();
+    await (ttl === undefined
+      ? cluster.reserve('10.5.4.0-24', 'rubbish')
+      : cluster.lease('10.5.4.0-24', 'rubbish', ttl));
+    await host.observe();
+    expect(host.log.loud).toEqual([
+      expect.stringMatching(/^warn: .*10\.5\.4\.0-24 was overwritten .*putting it right/),
+    ]);
+    const held = await host.ensure();
+    expect(await cluster.entry(key)).toMatchObject({ value: value(ME), modRevision: held.modRevision });
+    expect((await cluster.record(host)).leaseId).toBe(held.session.id);
+    cluster.pass(60);
+    expect(await cluster.leases()).toEqual([`10.5.4.0-24 ${ME}`]);
+    expect(host.keeper.moved).toBeUndefined();
+    expect(host.keeper.state.name).toBe('held');
+  });
 
   test('it is overwritten without an etcd lease: a conflict too', async () => {
     const cluster = await Cluster.create();
@@ -62,23 +90,44 @@ describe('what happens to the lease in etcd', () => {
 
   test("it is rewritten with this host's address, by a flanneld: taken over without a quarrel", async () => {
     const cluster = await Cluster.create();
-    const host = cluster.host();
+    const host = cluster.host({ random: lastThenFirst() });
     const { key } = await host.ensure();
-    const theirs = await cluster.lease(key.slice(FOLDER.length), value(ME));
+    await cluster.lease(key.slice(FOLDER.length), value(ME), 60);
     await host.observe();
-    expect(host.log.loud).toEqual([]);
-    expect(await host.ensure()).toMatchObject({
-      key,
-      modRevision: theirs.modRevision,
-      timed: { id: theirs.leaseId },
-    });
-    expect(await cluster.entry(key)).toEqual(theirs);
+    expect(host.log.loud).toEqual([expect.stringMatching(/^warn: .*rewritten with this host's address/)]);
+    expect(host.keeper.state.name).toBe('at-risk');
+    const held = await host.ensure();
+    expect(held.key).toBe(key);
+    // Lease and record hang on one etcd lease again, and it is this host's.
+    expect([(await cluster.entry(key)).leaseId, (await cluster.record(host)).leaseId]).toEqual([
+      held.session.id,
+      held.session.id,
+    ]);
+    cluster.pass(61);
+    expect(await cluster.leases()).toEqual([`10.5.4.0-24 ${ME}`]);
+    expect(host.keeper.moved).toBeUndefined();
+  });
+
+  test("it is rewritten with this host's address and no etcd lease, pinned by somebody: it stays so", async () => {
+    const cluster = await Cluster.create();
+    const host = cluster.host({ random: lastThenFirst() });
+    const { key } = await host.ensure();
+    const pinned = await cluster.reserve(key.slice(FOLDER.length), value(ME));
+    await host.observe();
+    expect(await host.ensure()).toMatchObject({ key, reserved: true, modRevision: pinned.modRevision });
+    expect(host.keeper.state.name).toBe('held');
+    for (let day = 0; day < 3; day++) {
+      cluster.pass(82_800);
+      await host.observe();
+      expect(await host.subnet()).toBe('10.5.4.0/24');
+    }
+    expect(await cluster.entry(key)).toEqual(pinned);
   });
 
   test('an event from before its own write is not a conflict', async () => {
     const cluster = await Cluster.create();
     await cluster.lease('10.5.1.0-24', `{"PublicIP":"${ME}","BackendType":"vxlan"}`);
-    const stale = await cluster.table();
+    const stale = await cluster.state();
     const { revision } = await cluster.store.list(PREFIX);
     const host = cluster.host();
     const held = await host.ensure();
@@ -88,7 +137,7 @@ describe('what happens to the lease in etcd', () => {
 
   test('a table from before its own creation is not a deletion', async () => {
     const cluster = await Cluster.create();
-    const empty = await cluster.table();
+    const empty = await cluster.state();
     const { revision } = await cluster.store.list(PREFIX);
     const host = cluster.host();
     const held = await host.ensure();

@@ -139,8 +139,9 @@ describe('a write that is carried out, and whose answer is lost', () => {
 
 test('a host whose lease vanished meanwhile does not bring back a key of another host', async () => {
   const cluster = await Cluster.create();
-  const before = await cluster.lease('10.5.1.0-24', value(ME), 60);
-  // It is read, and expires before it is renewed; another host takes the subnet in between.
+  const { key } = await cluster.host({ ttl: 60 }).ensure();
+  const before = await cluster.entry(key);
+  // The next daemon reads it, and it expires before it is renewed; another host takes the subnet in between.
   const host = cluster.host({ ttl: 60 });
   const { leaseInfo } = cluster.store;
   cluster.store.leaseInfo = async (id) => {

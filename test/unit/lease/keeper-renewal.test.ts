@@ -10,15 +10,15 @@ describe('renewal', () => {
   ])('of a lease of %i s, %i s before it expires: after %i s', async (ttl, renewMargin, after) => {
     const cluster = await Cluster.create();
     const host = cluster.host({ ttl, renewMargin });
-    const { timed } = await host.ensure();
-    expect([host.keeper.dueAt, timed?.expiresAt]).toEqual([after * 1000, ttl * 1000]);
+    const { session } = await host.ensure();
+    expect([host.dueAt, session.expiresAt]).toEqual([after * 1000, ttl * 1000]);
     cluster.pass(after - 1);
     await host.ensure();
     expect(cluster.store.renewals).toBe(0);
     cluster.pass(1);
-    expect((await host.ensure()).timed).toMatchObject({ expiresAt: (after + ttl) * 1000 });
+    expect((await host.ensure()).session).toMatchObject({ expiresAt: (after + ttl) * 1000 });
     expect(cluster.store.renewals).toBe(1);
-    expect(host.keeper.dueAt).toBe(2 * after * 1000);
+    expect(host.dueAt).toBe(2 * after * 1000);
   });
 
   test.each([
@@ -29,8 +29,8 @@ describe('renewal', () => {
     const cluster = await Cluster.create();
     const host = cluster.host({ ttl, renewMargin });
     await host.ensure();
-    expect(host.keeper.dueAt).toBeGreaterThan(0.2 * ttl * 1000);
-    expect(host.keeper.dueAt).toBeLessThan(0.5 * ttl * 1000);
+    expect(host.dueAt).toBeGreaterThan(0.2 * ttl * 1000);
+    expect(host.dueAt).toBeLessThan(0.5 * ttl * 1000);
   });
 
   test('writes no key, so that peers hear nothing of it', async () => {
@@ -50,7 +50,7 @@ describe('renewal', () => {
     await host.ensure();
     cluster.store.afterKeepLease = async () => cluster.pass(7);
     cluster.pass(60);
-    expect((await host.ensure()).timed).toMatchObject({ expiresAt: 160_000, renewAt: 120_000 });
+    expect((await host.ensure()).session).toMatchObject({ expiresAt: 160_000, renewAt: 120_000 });
   });
 
   test('fails while etcd is away: the lease is still held, it is tried again soon, and not at once', async () => {
@@ -60,8 +60,8 @@ describe('renewal', () => {
     cluster.pass(82_800);
     cluster.store.setAvailable(false);
     await expect(host.ensure()).rejects.toMatchObject({ code: 'store-unavailable' });
-    expect(host.keeper.held).toMatchObject({ key, timed: { expiresAt: 86_400_000 } });
-    const pause = host.keeper.dueAt - cluster.clock.ms;
+    expect(host.keeper.held).toMatchObject({ key, session: { expiresAt: 86_400_000 } });
+    const pause = host.dueAt - cluster.clock.ms;
     expect(pause).toBeGreaterThanOrEqual(500);
     expect(pause).toBeLessThanOrEqual(60_000);
     cluster.store.setAvailable(true);
@@ -73,11 +73,11 @@ describe('renewal', () => {
   test('of a short lease is tried again before the lease ends', async () => {
     const cluster = await Cluster.create();
     const host = cluster.host({ ttl: 6, renewMargin: 60 });
-    const { timed } = await host.ensure();
+    const { session } = await host.ensure();
     cluster.pass(2);
     cluster.store.setAvailable(false);
     await expect(host.ensure()).rejects.toMatchObject({ code: 'store-unavailable' });
-    expect(host.keeper.dueAt).toBeLessThan(timed?.expiresAt ?? 0);
+    expect(host.dueAt).toBeLessThan(session.expiresAt);
   });
 
   test('finds the lease expired: it is taken again, with the same subnet', async () => {
@@ -91,7 +91,7 @@ describe('renewal', () => {
     expect(host.log.loud).toEqual([
       expect.stringMatching(/^warn: the lease .*10\.5\.4\.0-24 has expired in etcd/),
     ]);
-    expect(host.keeper.dueAt).toBeGreaterThan(cluster.clock.ms);
+    expect(host.dueAt).toBeGreaterThan(cluster.clock.ms);
   });
 
   test('finds it expired, and the subnet leased by another host: another subnet', async () => {

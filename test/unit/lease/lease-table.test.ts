@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { formatLeaseValue } from '../../../src/lease/lease-record.ts';
 import { LeaseTable } from '../../../src/lease/lease-table.ts';
 import { selectPeers } from '../../../src/lease/peers.ts';
+import { Prefix } from '../../../src/net/prefix.ts';
 import { attributes, entry, FOUR, PREFIX, value } from './fixtures.ts';
 
 const namesOf = (table: LeaseTable) => table.leases().map(({ subnets }) => subnets.join(' '));
@@ -22,6 +23,23 @@ describe('LeaseTable', () => {
     expect(table.get(`${PREFIX}/subnets/10.5.2.0-24`)).toMatchObject({ attributes: attributes('192.0.2.9') });
     table.replace([first]);
     expect(namesOf(table)).toEqual(['10.5.1.0/24']);
+  });
+
+  test('a subnet is contested while several leases name it', () => {
+    const single = entry('10.5.1.0-24', value('192.0.2.1'));
+    const dual = entry('10.5.1.0-24&fd00:0:0:1::-64', value('192.0.2.2'), 2);
+    const table = new LeaseTable(PREFIX, [single, dual]);
+    const contested = () =>
+      ['10.5.1.0/24', 'fd00:0:0:1::/64'].map((text) => table.isContested(Prefix.parse(text)));
+    expect(contested()).toEqual([true, false]);
+    table.apply([{ kind: 'put', entry: { ...dual, value: 'rubbish' } }]);
+    expect(contested()).toEqual([false, false]);
+    table.apply([{ kind: 'put', entry: dual }]);
+    table.apply([{ kind: 'delete', key: single.key, modRevision: 5n }]);
+    expect(contested()).toEqual([false, false]);
+    table.replace([single]);
+    table.replace([single, dual]);
+    expect(contested()).toEqual([true, false]);
   });
 
   test('keys beside the leases are none of its business', () => {
@@ -47,6 +65,25 @@ describe('LeaseTable', () => {
     table.apply([{ kind: 'put', entry: entry('10.5.1.0-24', value('192.0.2.1'), 2) }]);
     expect(namesOf(table)).toEqual(['10.5.1.0/24']);
     expect(table.rejected()).toHaveLength(2);
+  });
+
+  test("a reservation that is nobody's is taken, and no peer; with a time to live it would be malformed", () => {
+    const nobodys = '{"PublicIP":"0.0.0.0","PublicIPv6":null}';
+    const table = new LeaseTable(PREFIX, [
+      entry('10.5.1.0-24', nobodys, 1, null),
+      entry('10.5.2.0-24', nobodys, 2),
+      entry('10.5.3.0-24', '{}', 3, null),
+    ]);
+    expect(namesOf(table)).toEqual(['10.5.1.0/24']);
+    expect(table.rejected().map(({ reason }) => reason)).toEqual([
+      'the value has neither PublicIP nor PublicIPv6',
+      'the value has neither PublicIP nor PublicIPv6',
+    ]);
+    const { peers, rejected } = selectPeers(table, FOUR, { key: '', subnets: [], publicIps: [] });
+    expect(peers).toEqual([]);
+    expect(rejected.map(({ entry: { key } }) => key)).toEqual(
+      table.rejected().map(({ entry: { key } }) => key),
+    );
   });
 
   test('hostile keys and values: each is a lease or has a reason, one short line', () => {

@@ -1,6 +1,7 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { LeaseTable } from '../../../src/lease/lease-table.ts';
-import { selectPeers } from '../../../src/lease/peers.ts';
+import { type Self, selectPeers } from '../../../src/lease/peers.ts';
 import { Ip } from '../../../src/net/ip.ts';
 import { Prefix } from '../../../src/net/prefix.ts';
 import type { Entry } from '../../../src/store/store.ts';
@@ -146,5 +147,88 @@ describe('selectPeers', () => {
       const bad = entry('10.5.2.0-24', value('127.0.0.1'), 1);
       expect(select([bad, one], DUAL).peers).toEqual(['10.5.2.0/24 fd00:0:0:2::/64 192.0.2.2']);
     });
+  });
+});
+
+describe('selectPeers, again and again while leases change', () => {
+  const SUBNETS = ['10.5.1.0', '10.5.2.0', '10.5.3.0', '10.6.1.0'];
+  const V6 = ['', '&fd00:0:0:1::-64', '&fd00:0:0:2::-64'];
+  const anyName = fc
+    .tuple(fc.constantFrom(...SUBNETS), fc.constantFrom(...V6))
+    .map(([subnet, v6]) => `${subnet}-24${v6}`);
+  const anyAddress = fc.constantFrom('192.0.2.1', '192.0.2.2', '192.0.2.3', '127.0.0.1');
+  const anyStep = fc.record({
+    name: anyName,
+    address: fc.option(anyAddress, { nil: undefined }),
+    /** Of two keys that one transaction makes, the revision is the same. */
+    sameRevision: fc.boolean(),
+    moves: fc.boolean(),
+    snapshot: fc.boolean(),
+  });
+
+  /** By the words of the documentation, and nothing else: in the order of age, what nobody before it names. */
+  function plainly(entries: readonly Entry[], self: Self): string[] {
+    const good = [...entries].sort(
+      (one, other) => Number(one.createRevision - other.createRevision) || (one.key < other.key ? -1 : 1),
+    );
+    const taken = new Set<string>();
+    return good.flatMap(({ key, value: text }) => {
+      const subnets = (key.split('/').at(-1) ?? '').split('&');
+      const { PublicIP: address } = JSON.parse(text);
+      const isGood =
+        key !== self.key &&
+        !subnets.some((subnet) => subnet.startsWith('10.6.')) &&
+        !self.subnets.some((own) => subnets.includes(`${own.address}-24`)) &&
+        address !== '127.0.0.1' &&
+        !self.publicIps.some((own) => own.toString() === address) &&
+        !subnets.some((subnet) => taken.has(subnet));
+      if (!isGood) return [];
+      for (const subnet of subnets) taken.add(subnet);
+      return [key];
+    });
+  }
+
+  test('says the same as a look at everything for the first time', () => {
+    fc.assert(
+      fc.property(fc.array(anyStep, { maxLength: 30 }), (steps) => {
+        const table = new LeaseTable(PREFIX);
+        const entries = new Map<string, Entry>();
+        let self: Self = SELF;
+        let revision = 1;
+        for (const { name, address, sameRevision, moves, snapshot } of steps) {
+          if (!sameRevision) revision++;
+          const written = entry(name, value(address ?? '192.0.2.2'), revision);
+          const before = entries.get(written.key);
+          if (address === undefined) {
+            entries.delete(written.key);
+            table.apply([{ kind: 'delete', key: written.key, modRevision: BigInt(revision) }]);
+          } else {
+            const put = { ...written, createRevision: before?.createRevision ?? written.createRevision };
+            entries.set(put.key, put);
+            table.apply([{ kind: 'put', entry: put }]);
+          }
+          if (moves) self = { ...self, publicIps: [Ip.parse(`192.0.2.${(revision % 3) + 1}`)] };
+          if (snapshot)
+            table.replace([...entries.values()].sort((one, other) => (one.key < other.key ? -1 : 1)));
+          const { peers, rejected } = selectPeers(table, DUAL, self);
+          expect(peers.map(({ entry: { key } }) => key)).toEqual(plainly([...entries.values()], self));
+          const fresh = selectPeers(new LeaseTable(PREFIX, [...entries.values()]), DUAL, self);
+          expect(peers).toEqual(fresh.peers);
+          expect(rejected).toEqual(fresh.rejected);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('another network is another verdict on the same leases', () => {
+    const table = new LeaseTable(PREFIX, [entry('10.5.2.0-24&fd00:0:0:2::-64', value('192.0.2.2'))]);
+    const subnets = (ranges: typeof DUAL) =>
+      selectPeers(table, ranges, SELF).peers.map((peer) => peer.subnets.join(' '));
+    expect([subnets(DUAL), subnets(FOUR), subnets(DUAL)]).toEqual([
+      ['10.5.2.0/24 fd00:0:0:2::/64'],
+      ['10.5.2.0/24'],
+      ['10.5.2.0/24 fd00:0:0:2::/64'],
+    ]);
   });
 });

@@ -1,0 +1,74 @@
+import type { Prefix } from '../net/prefix.ts';
+import type { LastingProblem, Log } from '../observe/log.ts';
+import { NetworkMemory, objectionTo, type RememberedNetwork, readNetworkMemory } from './network-memory.ts';
+import type { NetworkView } from './network-view.ts';
+
+export interface MemoryKeeperOptions {
+  readonly path: string;
+  readonly nodeId: string;
+  readonly prefix: string;
+  readonly problem: LastingProblem;
+  readonly log: Log;
+}
+
+/** Remembers the network for a daemon that starts without etcd: reads once, writes what has changed. */
+export class MemoryKeeper {
+  readonly #options: MemoryKeeperOptions;
+  readonly #memory: NetworkMemory;
+  #read: { readonly network: RememberedNetwork | undefined } | undefined;
+  #saved = '';
+
+  constructor(options: MemoryKeeperOptions) {
+    const { path, problem } = options;
+    this.#options = options;
+    this.#memory = new NetworkMemory({
+      path,
+      onFailure: (text) => problem.raise(text),
+      onSuccess: () => problem.clear(`${path} can be written again`),
+    });
+  }
+
+  /** What the last daemon of this very machine remembered of this network; said aloud when it cannot be used. */
+  recall(hardware: string): RememberedNetwork | undefined {
+    this.#read ??= { network: this.#load(hardware) };
+    return this.#read.network;
+  }
+
+  /** Writes it if it is not what was written last. */
+  save(seen: {
+    readonly view: NetworkView;
+    readonly subnets: readonly Prefix[];
+    readonly hardware: string;
+  }): void {
+    const { view, subnets, hardware } = seen;
+    const { nodeId, prefix } = this.#options;
+    const text = `${view.revision} ${subnets.join(' ')} ${hardware}`;
+    if (text === this.#saved) return;
+    this.#saved = text;
+    this.#memory.save(() => ({
+      savedAt: new Date(),
+      nodeId,
+      hardware,
+      prefix,
+      revision: view.revision,
+      subnets,
+      entries: view.entries(),
+    }));
+  }
+
+  /** Resolves when the newest is written. */
+  async close(): Promise<void> {
+    await this.#memory.close();
+  }
+
+  #load(hardware: string): RememberedNetwork | undefined {
+    const { path, nodeId, prefix, log } = this.#options;
+    const { network, problem } = readNetworkMemory(path);
+    if (problem !== undefined) log.warn(problem);
+    if (network === undefined) return undefined;
+    const objection = objectionTo(network, { nodeId, hardware, prefix });
+    if (objection === undefined) return network;
+    log.warn(`${path} ${objection}: it is not used`);
+    return undefined;
+  }
+}

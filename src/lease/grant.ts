@@ -1,0 +1,26 @@
+import type { GrantedLease, Store } from '../store/store.ts';
+
+/** An etcd lease that is granted when first needed, serves every round, and is revoked if no key came to use it. */
+export class Grant {
+  used = false;
+  readonly #store: Store;
+  readonly #ttl: number;
+  #granted: GrantedLease | undefined;
+
+  /** @param ttl seconds */
+  constructor(store: Store, ttl: number) {
+    this.#store = store;
+    this.#ttl = ttl;
+  }
+
+  async get(): Promise<GrantedLease> {
+    this.#granted ??= await this.#store.grantLease(this.#ttl);
+    return this.#granted;
+  }
+
+  /** Failing here is no failure: an unused etcd lease expires by itself. */
+  async revokeIfUnused(): Promise<void> {
+    if (this.#granted !== undefined && !this.used)
+      await this.#store.revokeLease(this.#granted.id).catch(() => undefined);
+  }
+}
