@@ -19,6 +19,8 @@ import { Trust } from './trust.ts';
 const BLACKHOLE_METRIC = 4_278_198_272;
 /** Milliseconds between comparisons where nothing tells of changes. */
 const RESYNC_UNSEEN = 5000;
+/** What comes due this soon after something else is compared along with it: one round, not two. */
+const DUE_EARLY = 0.9;
 
 /** What the kernel should hold on this host, beyond what the backend asks for. */
 export interface HostWish {
@@ -80,13 +82,13 @@ export class HostKeeper {
     for (const one of part === undefined ? PARTS : [part]) this.#trust[one].doubt();
   }
 
-  /** Whether the host is to be looked at: the wish is another one, there are doubts, or the time has come. */
+  /** Whether the host is to be looked at: the wish is another one, there are doubts, or the time has come or will soon. */
   isDue(wish: HostWish): boolean {
     return PARTS.some((part) => !this.#isTrusted(part, wish));
   }
 
   #isTrusted(part: Part, wish: HostWish): boolean {
-    return this.#trust[part].holds(textOf(part, wish), this.#maxAge(part));
+    return this.#trust[part].holds(textOf(part, wish), this.#maxAge(part) * DUE_EARLY);
   }
 
   #maxAge(part: Part): number {

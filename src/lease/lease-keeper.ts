@@ -210,13 +210,21 @@ export class LeaseKeeper {
       const acquired = await acquireLease(this.#options, wanted, before);
       // What `observe` has found out about the old one meanwhile is settled by this.
       this.#held = acquired;
-      this.#session = acquired.session.id;
       this.#go('acquired', '');
+      await this.#replaceSession(acquired.session.id);
       return acquired;
     } catch (error) {
       if (isCode(error, 'conflict') && mustStay !== undefined) this.#go('taken', messageOf(error));
       throw error;
     }
+  }
+
+  /** Nothing hangs on the one before any more. */
+  async #replaceSession(id: LeaseId): Promise<void> {
+    const before = this.#session;
+    this.#session = id;
+    if (before === undefined || before === id) return;
+    await this.#options.store.revokeLease(before).catch(() => undefined); // Else it expires.
   }
 
   async #renewIfDue(): Promise<void> {

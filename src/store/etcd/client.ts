@@ -14,6 +14,7 @@ import {
 import { type ErrorContext, mayBeStaleToken, type Need, storeError } from './errors.ts';
 import { failover } from './failover.ts';
 import { type Credentials, DEFAULT_REQUEST_TIMEOUT_MS, type EtcdOptions, parseEndpoints } from './options.ts';
+import { type ResponseStream, responseStream } from './stream.ts';
 
 type Calls = Pick<Etcd3, 'kv' | 'leaseClient'>;
 type CallOptions = NonNullable<Parameters<Etcd3['kv']['range']>[1]>;
@@ -24,18 +25,6 @@ type Intercept = (...args: Parameters<Interceptor>) => ReturnType<Parameters<Int
 const NO_TOKEN = '';
 /** gRPC status UNAUTHENTICATED. */
 const UNAUTHENTICATED = 16;
-
-/**
- * A stream of responses: Node's Duplex underneath, which etcd3's type hides. Reading one at a time lets gRPC's flow
- * control hold back etcd while the reader is busy.
- */
-export interface ResponseStream<Request, Response> extends AsyncIterable<Response> {
-  write(request: Request): void;
-  /** No more requests; responses go on. */
-  end(): void;
-  /** Ends the call now. Harmless when it is over. */
-  stop(): void;
-}
 
 /**
  * etcd3 as a bare transport: unary calls with a deadline, raw streams, and every error a CorduroyError. etcd3's own
@@ -64,6 +53,9 @@ export class EtcdClient {
       username: credentials?.username,
       certificateEnds: tls?.cert === undefined ? undefined : endOf(tls.cert),
     };
+    // gRPC gives Node an IP address as TLS server name. Node warns about that on standard error; users of
+    // https://10.0.0.1:2379 can do nothing about it.
+    if (secure) process.noDeprecation = true;
     this.#etcd = new Etcd3({
       hosts: [...urls],
       // etcd3's type wants a CA; gRPC itself takes the system's when there is none.
@@ -237,25 +229,6 @@ function endOf(pem: Buffer): Date | undefined {
 
 function noUser(cause: unknown): GRPCUnauthenticatedError {
   return Object.assign(new GRPCUnauthenticatedError('authentication is enabled'), { cause });
-}
-
-interface RawStream<Request> {
-  write(request: Request): void;
-  end(): void;
-  cancel(): void;
-}
-
-function responseStream<Request, Response>(raw: RawStream<Request>): ResponseStream<Request, Response> {
-  return {
-    write: (request) => raw.write(request),
-    end: () => raw.end(),
-    stop: () => {
-      // Ended first: etcd3 takes the CANCELLED of a stream it could still write to for a failure of the endpoint.
-      raw.end();
-      raw.cancel();
-    },
-    [Symbol.asyncIterator]: () => (raw as unknown as AsyncIterable<Response>)[Symbol.asyncIterator](),
-  };
 }
 
 const CHANNEL_OPTIONS = {
