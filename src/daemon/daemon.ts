@@ -17,7 +17,7 @@ import { leaseKey } from '../lease/lease-record.ts';
 import type { StoredLease } from '../lease/lease-table.ts';
 import { selectPeers } from '../lease/peers.ts';
 import type { Log } from '../observe/log.ts';
-import type { Store, WatchEvent } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
 import { VERSION } from '../version.ts';
 import { ConfigChoice } from './config-choice.ts';
 import { DatapathKeeper, type LaunchDatapath } from './datapath-keeper.ts';
@@ -207,15 +207,14 @@ export class Daemon {
   async #watch(signal: AbortSignal): Promise<void> {
     const { store, log } = this.#parts;
     for await (const event of store.watch(`${this.#prefix}/`, signal)) {
-      const before = this.view.revision;
-      this.view.apply(event);
+      const wentBack = this.view.apply(event, this.leases.held?.node.modRevision);
       const etcd = this.#problems.of('etcd');
       if (event.kind === 'interrupted') {
         etcd.raise(`${event.error.message}. Trying again`);
       } else {
         etcd.clear('etcd answers again');
         // Revisions only grow, unless etcd was restored from a backup: then what is held proves nothing.
-        if (event.revision < before || this.#isOlder(event)) this.leases.doubt();
+        if (wentBack) this.leases.doubt();
         this.leases.observe(this.view.cluster, this.view.revision);
         this.leases
           .answerChallenges(this.view.cluster)
@@ -227,16 +226,11 @@ export class Daemon {
     }
   }
 
-  /** Whether a snapshot is from before what this host has written last. */
-  #isOlder({ kind, revision }: Exclude<WatchEvent, { kind: 'interrupted' }>): boolean {
-    const written = this.leases.held?.node.modRevision;
-    return kind === 'snapshot' && written !== undefined && revision < written;
-  }
-
   /** One round. @returns milliseconds until the next one is due at the latest */
   async #round(): Promise<number> {
     const { host, now } = this.#parts;
     if (now() >= host.resyncAt) this.interfaces.distrust();
+    if (now() >= this.leases.stayUntil) this.view.letGo();
     try {
       if (!this.view.complete) {
         const wait = this.#startedAt + MEMORY_AFTER - now();
@@ -249,8 +243,10 @@ export class Daemon {
       if (settled && !this.#settled) this.#sayReady();
       this.#settled = settled;
       const forwards = this.#problems.of('forwarding').current === undefined;
+      const { stayUntil } = this.leases;
+      const graceEnds = stayUntil > now() ? stayUntil : Number.POSITIVE_INFINITY;
       const due = Math.min(
-        Math.min(leaseDueAt, host.resyncAt) - now(),
+        Math.min(leaseDueAt, host.resyncAt, graceEnds) - now(),
         forwards ? REMIND_EVERY : RECHECK_FORWARDING,
       );
       return settled ? due : Math.min(due, this.#retryAfter());
@@ -303,7 +299,7 @@ export class Daemon {
       subnets,
       publicIps: [iface.address, iface.publicIp],
     };
-    const { peers, rejected } = selectPeers(this.view.cluster.leases, ranges, self);
+    const { peers, rejected } = selectPeers(this.view.peerLeases, ranges, self);
     this.peers = peers;
     this.rejected.set(rejected);
     const settled = await this.#apply(backend, { ranges, subnets, peers });
@@ -375,6 +371,7 @@ export class Daemon {
     // etcd was restored from a backup since: what it says is to be met with the caution of a daemon that saw it.
     this.leases.doubt();
     this.leases.remember();
+    this.view.holdOnTo(network.entries);
   }
 
   /** @returns when the lease is due, monotonic milliseconds */

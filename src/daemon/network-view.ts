@@ -2,6 +2,7 @@ import type { BackendFactory } from '../backend/backend.ts';
 import { checkBackend } from '../backend/registry.ts';
 import { formatProblem, type NetworkConfig, parseNetworkConfig } from '../config/network-config.ts';
 import { Cluster } from '../lease/cluster.ts';
+import { LeaseTable } from '../lease/lease-table.ts';
 import type { Change, Entry, Revision, WatchEvent } from '../store/store.ts';
 import type { RememberedNetwork } from './network-memory.ts';
 
@@ -24,12 +25,15 @@ export class NetworkView {
   remembered: Date | undefined;
   /** Why the watch is interrupted, or `undefined` while it is not. */
   fault: Error | undefined;
+  readonly #prefix: string;
   readonly #entries = new Map<string, Entry>();
+  #former: LeaseTable | undefined;
   #configEntry: Entry | undefined;
   #config: ConfigReading = { usable: undefined, objection: 'there is none', unknownKeys: [] };
 
   constructor(prefix: string) {
     this.configKey = `${prefix}/config`;
+    this.#prefix = prefix;
     this.cluster = new Cluster(prefix);
   }
 
@@ -37,22 +41,53 @@ export class NetworkView {
     return this.#config;
   }
 
-  apply(event: WatchEvent): void {
+  /**
+   * @param known a revision that etcd is known to have reached, beside that of this view
+   * @returns whether etcd has gone back in time
+   */
+  apply(event: WatchEvent, known: Revision = 0n): boolean {
+    let wentBack = false;
     switch (event.kind) {
       case 'interrupted':
         this.fault = event.error;
-        return;
+        return false;
       case 'snapshot':
+        wentBack = event.revision < this.revision || event.revision < known;
+        if (wentBack) this.holdOnTo(this.entries(), event.entries);
         this.#replace(event.entries);
         this.remembered = undefined;
         break;
       case 'delta':
         this.cluster.apply(event.changes);
+        this.#former?.apply(event.changes);
         for (const change of event.changes) this.#apply(change);
         break;
     }
     this.revision = event.revision;
     this.fault = undefined;
+    return wentBack;
+  }
+
+  /** The leases that packets are sent by: those in etcd; for a moment after a restored backup, the newer ones known. */
+  get peerLeases(): LeaseTable {
+    return this.#former ?? this.cluster.leases;
+  }
+
+  /**
+   * A backup shows where hosts were, and what was known before shows where they are. That goes on to count, key by key,
+   * until a host has written its own again, or `letGo`.
+   *
+   * @param newer as known before
+   * @param restored as etcd has it now
+   */
+  holdOnTo(newer: readonly Entry[], restored: readonly Entry[] = this.entries()): void {
+    const entries = new Map([...restored, ...newer].map((entry) => [entry.key, entry]));
+    this.#former = new LeaseTable(this.#prefix, [...entries.values()]);
+  }
+
+  /** What etcd says counts, and nothing else. */
+  letGo(): void {
+    this.#former = undefined;
   }
 
   /** Takes what was read from disk for what etcd says, until etcd does. */

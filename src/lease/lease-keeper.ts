@@ -76,6 +76,11 @@ export class LeaseKeeper {
     return this.#moved;
   }
 
+  /** Until when this host does not leave its subnet, because etcd went back in time. Monotonic milliseconds. */
+  get stayUntil(): number {
+    return this.#stayUntil;
+  }
+
   /** When `ensure` should be called next at the latest, monotonic milliseconds: in the past when there is work now. */
   dueAt(wanted: Wanted): number {
     const held = this.#held;

@@ -11,6 +11,7 @@ import {
   type IWatchRequest,
   type IWatchResponse,
 } from 'etcd3';
+import type { CorduroyError } from '../../errors.ts';
 import { type ErrorContext, mayBeStaleToken, type Need, storeError } from './errors.ts';
 import { failover } from './failover.ts';
 import { type Credentials, DEFAULT_REQUEST_TIMEOUT_MS, type EtcdOptions, parseEndpoints } from './options.ts';
@@ -38,6 +39,8 @@ export class EtcdClient {
   readonly #context: ErrorContext;
   #token: string | undefined;
   #authenticating: Promise<string> | undefined;
+  /** etcd was away since the token was last used; see `#checkToken`. */
+  #tokenInDoubt = false;
 
   /** @throws CorduroyError `usage` as parseEndpoints does */
   constructor(options: EtcdOptions) {
@@ -78,14 +81,7 @@ export class EtcdClient {
     call: (calls: Calls) => Promise<T>,
     needs: readonly Need[] = [],
   ): Promise<T> {
-    for (let left = this.#endpoints.length; ; left--) {
-      try {
-        return await this.once(operation, call, needs);
-      } catch (thrown) {
-        const error = storeError(thrown, operation, this.#context, needs);
-        if (!error.retryable || left <= 1) throw error;
-      }
-    }
+    return this.#tryEndpoints(operation, () => this.once(operation, call, needs));
   }
 
   /** For a call that must reach etcd once at the most. (A token refused means that it was not carried out.) */
@@ -106,7 +102,19 @@ export class EtcdClient {
         return await call(this.#etcd);
       }
     } catch (thrown) {
-      throw storeError(thrown, operation, this.#context, needs);
+      throw this.toStoreError(thrown, operation, needs);
+    }
+  }
+
+  /** Every try takes another endpoint, as failover.ts lets those rest that failed. */
+  async #tryEndpoints<T>(operation: string, call: () => Promise<T>): Promise<T> {
+    for (let left = this.#endpoints.length; ; left--) {
+      try {
+        return await call();
+      } catch (thrown) {
+        const error = storeError(thrown, operation, this.#context);
+        if (!error.retryable || left <= 1) throw error;
+      }
     }
   }
 
@@ -115,8 +123,10 @@ export class EtcdClient {
     return responseStream(await this.#etcd.watchClient.watch());
   }
 
-  toStoreError(thrown: unknown, operation: string) {
-    return storeError(thrown, operation, this.#context);
+  toStoreError(thrown: unknown, operation: string, needs: readonly Need[] = []): CorduroyError {
+    const error = storeError(thrown, operation, this.#context, needs);
+    if (error.retryable) this.#tokenInDoubt = true;
+    return error;
   }
 
   /** Streams must have been stopped before: they would go on. */
@@ -129,15 +139,35 @@ export class EtcdClient {
    * and that channel has gRPC's default reconnection pause, which grows to two minutes while etcd is down.
    */
   async #ensureToken(): Promise<void> {
-    if (this.#credentials === undefined || this.#token !== undefined) return;
+    if (this.#credentials === undefined) return;
+    if (this.#token !== undefined && this.#tokenInDoubt) await this.#checkToken(this.#token);
+    if (this.#token !== undefined) return;
     this.#authenticating ??= this.#authenticate(this.#credentials).finally(() => {
       this.#authenticating = undefined;
     });
     this.#token = await this.#authenticating;
+    this.#tokenInDoubt = false;
+  }
+
+  /**
+   * etcd holds back a call whose token is of a raft index that it has not reached, for as long as the caller waits
+   * (simpleTokenProvider). That is meant for a member that lags. An etcd that was restored from a backup counts from the
+   * beginning: it would hold back every call. Not simply a new token after every fault: etcd pays for
+   * each with tens of milliseconds (bcrypt), just when it is slow.
+   */
+  async #checkToken(token: string): Promise<void> {
+    const [, index] = /^[^.]*\.(\d+)$/.exec(token) ?? [];
+    if (index !== undefined) {
+      const { raftIndex } = await this.#tryEndpoints('ask etcd for its status', () =>
+        this.#etcd.maintenance.status(),
+      );
+      if (BigInt(raftIndex) < BigInt(index) && this.#token === token) this.#token = undefined;
+    }
+    this.#tokenInDoubt = false;
   }
 
   async #authenticate({ username, password }: Credentials): Promise<string> {
-    for (let left = this.#endpoints.length; ; left--) {
+    const ask = async () => {
       try {
         const { token } = await this.#etcd.auth.authenticate({ name: username, password });
         return token;
@@ -145,10 +175,10 @@ export class EtcdClient {
         // Authentication is not enabled: go on without, as etcdctl does. Once it is, calls without a token fail as
         // calls with a stale one do.
         if (thrown instanceof GRPCFailedPreconditionError) return NO_TOKEN;
-        const error = storeError(thrown, `authenticate user "${username}"`, this.#context);
-        if (!error.retryable || left <= 1) throw error;
+        throw thrown;
       }
-    }
+    };
+    return this.#tryEndpoints(`authenticate user "${username}"`, ask);
   }
 
   /**

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import { GRPCUnavailableError, type IOptions, isRecoverableError } from 'etcd3';
 
 type FaultHandling = NonNullable<IOptions['faultHandling']>;
@@ -26,7 +27,11 @@ export function failover(endpoints: readonly string[], now: () => number): Fault
           throw new GRPCUnavailableError(`${endpoint} failed a moment ago`);
         }
         try {
-          return await run();
+          const result = await run();
+          // It answers, and rests no longer: else, once all have failed, the dead ones would be asked as often as it.
+          // A stream is no answer yet.
+          if (!(result instanceof EventEmitter)) restingUntil.delete(endpoint);
+          return result;
         } catch (error) {
           if (!(error instanceof Error) || !isRecoverableError(error)) throw error;
           restingUntil.set(endpoint, now() + REST_MS);
