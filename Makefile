@@ -15,12 +15,13 @@ C_DIALECT = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wconversion -pthread
 HARDENING = -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE -pie -Wl,-z,relro,-z,now
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 600
+CHAOS_SECONDS ?= 1800
 VERSION  = $(shell node -p 'require("./package.json").version')
 SOURCES := $(shell find src -name '*.ts')
 NATIVE  := $(wildcard src/datapath/native/*.c src/datapath/native/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages test-packages build check demo test test-sanitized test-unit coverage bench soak fuzz clean root
+.PHONY: help setup packages test-packages build check demo test test-sanitized test-chaos test-unit coverage bench soak fuzz clean root
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,15 +100,20 @@ test-sanitized: root build test-packages dist/sanitized/corduroy-datapath ## the
 	CORDUROY_TEST_DATAPATH=dist/sanitized/corduroy-datapath node_modules/.bin/vitest run \
 	  --project netns --project contract test/netns test/contract/datapath
 
+test-chaos: root build test-packages ## random faults of etcd, daemons and addresses (CHAOS_SECONDS=1800, CHAOS_SEED=… to repeat)
+	CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEED=$(CHAOS_SEED) CHAOS_WITHOUT=$(CHAOS_WITHOUT) \
+	  node_modules/.bin/vitest run --project chaos test/chaos/chaos.test.ts
+
 test-unit: build ## only the tests that need no root
 	node_modules/.bin/vitest run --project unit
 
 coverage: root build ## the tests, with coverage in coverage/
 	node_modules/.bin/vitest run --coverage
 
-bench: root build ## the data path against plain routing and VXLAN in one table; memory and start-up of the daemon
+bench: root build ## the data path against plain routing and VXLAN; memory and start-up of the daemon; large clusters
 	@node test/bench/datapath.mjs --svg dist/bench.svg
 	@node test/bench/daemon.mjs
+	@node test/bench/scale.mjs
 
 soak: root build ## ten minutes of mixed traffic and table swaps (SOAK_SECONDS=600)
 	@node test/bench/soak.mjs --seconds $(SOAK_SECONDS)

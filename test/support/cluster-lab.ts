@@ -6,14 +6,23 @@ import type { LabHost } from '../../src/lab/topology.ts';
 import { Patience } from './cpu-pressure.ts';
 import { EtcdCluster } from './etcd-cluster.ts';
 import { contentKey, differenceFrom, etcdContent } from './etcd-content.ts';
-import { labObstacle, NETWORK_PREFIX, TestLab } from './lab.ts';
-import type { PingEnd } from './ping-watch.ts';
+import { labObstacle, NETWORK_PREFIX, TestLab, until } from './lab.ts';
+import { type Outage, type PingEnd, pingAll, stopAll } from './ping-watch.ts';
 
 /** Why a lab with a cluster cannot be made on this machine, or `undefined`. */
 export function clusterObstacle(): string | undefined {
   const missing = ['openssl', 'strace', 'setpriv'].filter((tool) => spawnSync(tool, ['--version']).error);
   return labObstacle() ?? (missing.length === 0 ? undefined : `needs ${missing.join(', ')}`);
 }
+
+/** What came of a fault. */
+export interface Harm {
+  readonly outages: readonly Outage[];
+  /** Hosts whose subnet has changed. */
+  readonly moved: readonly string[];
+}
+
+export const NO_HARM: Harm = { outages: [], moved: [] };
 
 /** A lab around three etcd members, with what tests do to its hosts. */
 export class ClusterLab {
@@ -41,6 +50,17 @@ export class ClusterLab {
     lab.hosts.push(...(await test.addHosts(hostCount)));
     await lab.converged(15_000);
     return lab;
+  }
+
+  /** Undoes what a test that failed has left of its fault, and waits until all daemons follow. */
+  async mend(): Promise<void> {
+    for (const member of this.cluster.members) {
+      member.cont();
+      await member.setLink('up');
+      if (!member.isRunning) this.cluster.restart(member);
+    }
+    await this.cluster.healthy();
+    await this.follows(30_000);
   }
 
   async remove(): Promise<void> {
@@ -126,6 +146,32 @@ export class ClusterLab {
     } finally {
       process.kill(pid, 'SIGCONT');
     }
+  }
+
+  /**
+   * Pings between all hosts while something happens, which must have been undone at its end; then waits until all daemons
+   * follow etcd and none has a problem.
+   */
+  async harmOf(fault: () => Promise<void>): Promise<Harm> {
+    const subnets = () => Promise.all(this.hosts.map((host) => this.test.subnet(host)));
+    const before = await subnets();
+    const pings = pingAll(await this.containers());
+    let outages: Outage[] = [];
+    try {
+      await fault();
+      await this.follows();
+    } finally {
+      outages = await stopAll(pings);
+    }
+    const problems = async () => (await Promise.all(this.hosts.map((host) => this.problems(host)))).join('');
+    await until('nobody has a problem', async () => (await problems()) === '');
+    const after = await subnets();
+    const moved = this.hosts.filter((_, index) => before[index] !== after[index]).map(({ name }) => name);
+    return { outages, moved };
+  }
+
+  async problems(host: LabHost): Promise<string> {
+    return (await this.test.status(host)).problems.join('; ');
   }
 
   /** Ends a daemon as a crash would. Its data plane lives on. */

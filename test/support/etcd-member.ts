@@ -132,10 +132,14 @@ export class EtcdMember {
     });
   }
 
+  /** The last lines of its log, without those about clients that hung up and about who asked for its health. */
   logTail(lines = 10): string {
-    return existsSync(this.logFile)
-      ? readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-lines).join('\n')
-      : '(none)';
+    if (!existsSync(this.logFile)) return '(none)';
+    const all = readFileSync(this.logFile, 'utf8').trimEnd().split('\n');
+    return all
+      .filter((line) => !/\/health|rejected connection/.test(line))
+      .slice(-lines)
+      .join('\n');
   }
 
   /** In its working directory. A socket file is within reach from every network namespace, and whatever its link does. */

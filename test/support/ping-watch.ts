@@ -9,6 +9,9 @@ export const PING_INTERVAL = 50;
 /** Milliseconds after which a ping that was not answered is lost. One that comes later than the next is merely late. */
 export const LOST_AFTER = 3000;
 
+/** Losses closer than this are of one outage: ping is late by itself on a busy machine. Milliseconds. */
+export const ONE_OUTAGE = 10 * PING_INTERVAL;
+
 /** One ping after another that nobody answered. */
 export interface Outage {
   readonly from: string;
@@ -127,8 +130,7 @@ export function outagesOf(times: readonly number[]): { firstAt: number; lastAt: 
   const rows: { firstAt: number; lastAt: number; lost: number }[] = [];
   for (const time of times) {
     const row = rows.at(-1);
-    // Ping is late by itself on a busy machine; two rows closer than this are one outage.
-    if (row !== undefined && time - row.lastAt < 10 * PING_INTERVAL) {
+    if (row !== undefined && time - row.lastAt < ONE_OUTAGE) {
       row.lastAt = time;
       row.lost++;
     } else {

@@ -1,0 +1,118 @@
+// What a large cluster costs: one daemon with thousands of peers, leases that change all the time, a thousand hosts against
+// one etcd, and a daemon that has nothing to do. `node test/bench/scale.mjs --help`. Needs root and a build (make bench).
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpus, loadavg, release } from 'node:os';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { loadBuild, NETWORK } from './scale/cluster.mjs';
+import { asText, promisesOf } from './scale/report.mjs';
+
+const PARTS = ['start', 'changes', 'idle', 'hosts'];
+const HELP = `Usage: node test/bench/scale.mjs [options]
+
+Measures, with one real daemon and one real etcd in network namespaces:
+  start    from the start of the daemon to complete routes, and its memory, with thousands of leases in etcd
+  changes  from etcd's answer to a write until the data plane has it, while 100 leases change a second
+  idle     etcd requests and CPU of a daemon that has nothing to do
+  hosts    many simulated hosts that join, renew and follow each other: what etcd does for them
+
+  --parts LIST      only these: ${PARTS.join(',')}
+  --peers N         leases in etcd beside the daemon's own (default 5000, at most 8000)
+  --rounds N        of start and changes (default 3)
+  --seconds S       of each round of changes, and of each phase of hosts (default 15)
+  --idle-seconds S  (default 60)
+  --hosts N         simulated hosts (default 1000, at most 4000)
+  --dist FOLDER     the build to measure (default dist)
+  --json            print the report as JSON
+  --help            print this
+
+With the defaults it takes about four minutes. Exit codes: 0, also when a promise is missed; 1 when something could not be
+measured, 2 wrong usage.
+`;
+const MEASURE = fileURLToPath(new URL('scale/measure.mjs', import.meta.url));
+
+const options = readOptions();
+const build = await loadBuild(options.dist);
+const lab = new build.Lab({ name: `s${process.pid % 1e6}`, network: NETWORK, mtu: 1500 }, options.dist);
+const machine = {
+  kernel: release(),
+  processors: cpus().length,
+  busyBefore: loadavg()[0] / cpus().length,
+};
+let measuring;
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => measuring?.kill('SIGTERM'));
+let results;
+try {
+  await lab.start();
+  await lab.prepareHost(1);
+  results = await measure();
+} catch (error) {
+  process.stderr.write(`scale: ${error.stack}\n`);
+} finally {
+  await build.Lab.down(lab.spec.name);
+}
+if (results === undefined) process.exit(1);
+const report = { schema: 1, machine, options, results, promises: promisesOf(results) };
+process.stdout.write(`${options.json ? JSON.stringify(report, undefined, 2) : asText(report)}\n`);
+
+/** In the namespace of etcd, where everything that speaks with it has to be. */
+async function measure() {
+  const settings = JSON.stringify({ ...options, lab: lab.spec.name });
+  const { namespace } = build.underlay(lab.spec.name);
+  const [program, ...words] = build.inNamespace(namespace, [process.execPath, MEASURE, settings]);
+  measuring = spawn(program, words, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  measuring.stdout.setEncoding('utf8').on('data', (chunk) => {
+    text += chunk;
+  });
+  const [code, signal] = await once(measuring, 'close');
+  if (code !== 0) throw new Error(`the measurement ended with ${code ?? signal}`);
+  return JSON.parse(text);
+}
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        parts: { type: 'string', default: PARTS.join(',') },
+        peers: { type: 'string', default: '5000' },
+        rounds: { type: 'string', default: '3' },
+        seconds: { type: 'string', default: '15' },
+        'idle-seconds': { type: 'string', default: '60' },
+        hosts: { type: 'string', default: '1000' },
+        dist: { type: 'string', default: 'dist' },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    });
+    if (values.help) {
+      process.stdout.write(HELP);
+      process.exit(0);
+    }
+    if (process.getuid() !== 0) throw new Error('this needs root, for network namespaces: sudo make bench');
+    const parts = values.parts.split(',').filter(Boolean);
+    const unknown = parts.find((part) => !PARTS.includes(part));
+    if (unknown !== undefined) throw new Error(`--parts ${unknown}: choose from ${PARTS.join(', ')}`);
+    return {
+      parts,
+      peers: count('--peers', values.peers, 8000),
+      rounds: count('--rounds', values.rounds, 100),
+      seconds: count('--seconds', values.seconds, 600),
+      idleSeconds: count('--idle-seconds', values['idle-seconds'], 3600),
+      hosts: count('--hosts', values.hosts, 4000),
+      dist: resolve(values.dist),
+      json: values.json,
+    };
+  } catch (error) {
+    process.stderr.write(`${error.message}\nSee: node test/bench/scale.mjs --help\n`);
+    process.exit(2);
+  }
+}
+
+function count(option, text, most) {
+  if (!/^[1-9]\d*$/.test(text) || Number(text) > most)
+    throw new Error(`${option} ${text}: give a whole number from 1 to ${most}`);
+  return Number(text);
+}
