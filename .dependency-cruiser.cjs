@@ -1,4 +1,4 @@
-/** The import rules of docs/design.md. `net ← wire ← datapath`; decisions know interfaces, never the libraries. */
+/** The import rules of docs/architecture.md. `net ← wire ← datapath`; decisions know interfaces, never the libraries. */
 const only = (name, target, allowed, comment) => ({
   name,
   severity: 'error',

@@ -63,6 +63,8 @@ async function main(): Promise<void> {
   log.info(`corduroyd ${VERSION} starting, etcd at ${flags['etcd-endpoints'].join(', ')}`);
   for (const warning of options.warnings) log.warn(warning);
 
+  await requireUnserved(join(runDir, RUN_FILES.daemonSocket));
+  const lock = await lockInstance(names.linkMark);
   const stopping = new AbortController();
   const startedAt = new Date();
   const now = () => performance.now();
@@ -106,8 +108,6 @@ async function main(): Promise<void> {
         },
       }),
   });
-  await requireUnserved(join(runDir, RUN_FILES.daemonSocket));
-  const lock = await lockInstance(names.linkMark);
   const control = await serveControl(join(runDir, RUN_FILES.daemonSocket), {
     status: () => statusReport(daemon, options, startedAt, now()),
     stop: async (release) => {

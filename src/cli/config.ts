@@ -5,6 +5,7 @@ import {
   formatProblem,
   type NetworkConfig,
   networkConfigError,
+  networkConfigKey,
   parseNetworkConfig,
 } from '../config/network-config.ts';
 import { CorduroyError, messageOf } from '../errors.ts';
@@ -35,7 +36,7 @@ Examples:
     )
     .option('--json', 'print key, revision and text as JSON')
     .action(async (settings: { json?: true }) => {
-      const entry = await withStore(command, (store, prefix) => store.get(`${prefix}/config`));
+      const entry = await withStore(command, (store, prefix) => store.get(networkConfigKey(prefix)));
       if (entry === undefined) {
         throw new CorduroyError(
           'network-config',
@@ -68,7 +69,7 @@ Examples:
       const text = readDocument(source).trim();
       const config = check(text);
       await withStore(command, async (store, prefix) => {
-        const key = `${prefix}/config`;
+        const key = networkConfigKey(prefix);
         const before = await store.get(key);
         if (before?.value === text) {
           print(`${key} is the same already`);

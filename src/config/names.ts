@@ -41,6 +41,8 @@ export const RUN_FILES = {
 export const STATE_FILES = {
   /** The network as it was last seen in etcd, for a start without it. */
   network: 'network.json',
+  /** That file while it is written. */
+  networkUnfinished: 'network.json.tmp',
   /** This machine's id where it has no machine-id of its own. */
   nodeId: 'node-id',
 } as const;

@@ -4,7 +4,12 @@ import { Prefix } from '../net/prefix.ts';
 import { printable } from '../printable.ts';
 import { Document, type Problem } from './document.ts';
 
-/** The document under `{prefix}/config`: flannel's, key for key. */
+/** Where the document is kept. */
+export function networkConfigKey(prefix: string): string {
+  return `${prefix}/config`;
+}
+
+/** The document under that key: flannel's, key for key. */
 export interface NetworkConfig {
   /** One entry a family in use, IPv4 first; never empty. */
   readonly ranges: readonly SubnetRange[];

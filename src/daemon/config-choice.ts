@@ -1,7 +1,9 @@
 import type { SubnetRange } from '../config/network-config.ts';
+import type { ExternalInterface } from '../host/state.ts';
 import { fitsRanges } from '../lease/decide.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { LastingProblem, Log } from '../observe/log.ts';
+import { isInside } from './interface-keeper.ts';
 import type { ConfigReading, UsableConfig } from './network-view.ts';
 
 /** Chooses the network config to go by: the newest that can be used and leaves this host its subnet, or the one in use. */
@@ -18,11 +20,13 @@ export class ConfigChoice {
   /**
    * @param inUse what the host goes by now
    * @param subnets this host's
+   * @param iface by which it reaches the others, if that is known
    */
   choose(
     { usable, objection, unknownKeys }: ConfigReading,
     inUse: UsableConfig | undefined,
     subnets: readonly Prefix[],
+    iface: ExternalInterface | undefined,
   ): UsableConfig | undefined {
     this.#sayUnknown(unknownKeys.join(', '));
     if (usable === undefined) {
@@ -35,6 +39,13 @@ export class ConfigChoice {
       this.#problem.raise(
         `the network config has changed, and this host's subnet ${subnets.join(' and ')} does not fit it. Going on with the one ` +
           'before; to lease another subnet, restart corduroyd, and then the containers',
+      );
+      return inUse;
+    }
+    if (inUse !== undefined && iface !== undefined && isInside(iface, usable.network.ranges)) {
+      this.#problem.raise(
+        `the network config has changed, and this host's address ${iface.address} lies inside the new Network. Going on with ` +
+          'the one before; set a Network that no host has an address in: corduroy config set',
       );
       return inUse;
     }

@@ -6,7 +6,7 @@ import type { FlagValues } from '../config/flags.ts';
 import { STATE_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
 import { type Datapath, ENGINES } from '../datapath/datapath.ts';
-import { isCode, messageOf } from '../errors.ts';
+import { CorduroyError, isCode, messageOf } from '../errors.ts';
 import { readIfThere } from '../host/atomic-file.ts';
 import type { Hint } from '../host/hints.ts';
 import type { ExternalInterface } from '../host/state.ts';
@@ -22,11 +22,12 @@ import { VERSION } from '../version.ts';
 import { ConfigChoice } from './config-choice.ts';
 import { DatapathKeeper, type LaunchDatapath } from './datapath-keeper.ts';
 import type { HostKeeper, HostWish } from './host-keeper.ts';
-import { InterfaceKeeper } from './interface-keeper.ts';
-import { LeaseMinder, RETRY_OUT_OF_SUBNETS } from './lease-minder.ts';
+import { InterfaceKeeper, isInside, requireOutside } from './interface-keeper.ts';
+import { LeaseMinder, leaseProblem, RETRY_OUT_OF_SUBNETS } from './lease-minder.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
 import { NetworkView, type UsableConfig } from './network-view.ts';
 import { Problems } from './problems.ts';
+import { Recall } from './recall.ts';
 import { RejectedKeys } from './rejected-keys.ts';
 import { Wake } from './wake.ts';
 
@@ -83,6 +84,7 @@ export class Daemon {
   readonly #problems: Problems;
   readonly #choice: ConfigChoice;
   readonly #memory: MemoryKeeper;
+  readonly #recall: Recall;
   readonly #minder: LeaseMinder;
   readonly #startedAt: number;
   #stopped = false;
@@ -121,6 +123,13 @@ export class Daemon {
       problem: this.#problems.of('memory'),
       log,
     });
+    this.#recall = new Recall({
+      memory: this.#memory,
+      view: this.view,
+      leases: this.leases,
+      nodeId: machine.nodeId,
+      log,
+    });
     this.datapath = new DatapathKeeper({
       connect: parts.connectDatapath,
       launch: parts.launchDatapath,
@@ -138,8 +147,10 @@ export class Daemon {
   async run(signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', () => this.#wake.now());
     const watching = this.#watch(signal);
-    await Promise.race([this.#rounds(signal), watching]);
+    const rounds = this.#rounds(signal);
+    await Promise.race([rounds, watching]);
     await watching;
+    await rounds;
     this.datapath.release();
     await this.#memory.close();
   }
@@ -185,27 +196,15 @@ export class Daemon {
     const { moved } = this.leases;
     const raised = [
       ...this.#problems.current(),
-      ...this.#leaseProblem(),
+      ...leaseProblem(this.leases, this.view),
       ...(moved === undefined ? [] : [moved]),
     ];
     if (raised.length > 0 || this.ready) return raised;
     return this.view.complete ? ['setting up'] : ['starting: etcd has not answered yet'];
   }
 
-  /** Why the subnet in use is not surely this host's. */
-  #leaseProblem(): string[] {
-    const { remembered } = this.view;
-    const { state, isInUse, held } = this.leases;
-    if (remembered !== undefined) {
-      const when = remembered.toISOString();
-      return [`running on the network as it was at ${when}: etcd has not answered since the daemon started`];
-    }
-    const isSure = held !== undefined && state.name !== 'at-risk';
-    return isInUse && !isSure ? [`the lease is ${state.name}: ${state.reason}`] : [];
-  }
-
   async #watch(signal: AbortSignal): Promise<void> {
-    const { store, log } = this.#parts;
+    const { store } = this.#parts;
     for await (const event of store.watch(`${this.#prefix}/`, signal)) {
       const wentBack = this.view.apply(event, this.leases.held?.node.modRevision);
       const etcd = this.#problems.of('etcd');
@@ -216,14 +215,20 @@ export class Daemon {
         // Revisions only grow, unless etcd was restored from a backup: then what is held proves nothing.
         if (wentBack) this.leases.doubt();
         this.leases.observe(this.view.cluster, this.view.revision);
-        this.leases
-          .answerChallenges(this.view.cluster)
-          .catch((error: unknown) =>
-            log.warn(`could not answer whether this machine lives: ${messageOf(error)}`),
-          );
+        this.#answer();
       }
       this.#wake.now();
     }
+  }
+
+  /** Nobody may take a host for dead because one answer was lost. */
+  #answer(): void {
+    const { log, sleep } = this.#parts;
+    this.leases.answerChallenges(this.view.cluster).catch(async (error: unknown) => {
+      log.warn(`could not answer whether this machine lives, trying again: ${messageOf(error)}`);
+      await sleep(RETRY_AFTER);
+      this.#answer();
+    });
   }
 
   /** One round. @returns milliseconds until the next one is due at the latest */
@@ -235,13 +240,20 @@ export class Daemon {
       if (!this.view.complete) {
         const wait = this.#startedAt + MEMORY_AFTER - now();
         if (this.view.fault === undefined && wait > 0) return wait;
-        if (!(await this.#restore())) return Number.POSITIVE_INFINITY;
+        const iface = await this.#ensureInterface([]);
+        if (!this.#recall.restore(this.#parts.hardwareOf(iface))) return Number.POSITIVE_INFINITY;
       }
-      const config = this.#choice.choose(this.view.config, this.config, this.leases.subnets);
+      const config = this.#choice.choose(
+        this.view.config,
+        this.config,
+        this.leases.subnets,
+        this.interfaces.chosen,
+      );
       if (config === undefined) return Number.POSITIVE_INFINITY;
       const { settled, leaseDueAt } = await this.#converge(config);
       if (settled && !this.#settled) this.#sayReady();
       this.#settled = settled;
+      this.#problems.of('daemon').clear();
       const forwards = this.#problems.of('forwarding').current === undefined;
       const { stayUntil } = this.leases;
       const graceEnds = stayUntil > now() ? stayUntil : Number.POSITIVE_INFINITY;
@@ -252,6 +264,7 @@ export class Daemon {
       return settled ? due : Math.min(due, this.#retryAfter());
     } catch (error) {
       this.#settled = false;
+      if (!(error instanceof CorduroyError)) this.#problems.defect(error);
       return isCode(error, 'out-of-subnets') ? RETRY_OUT_OF_SUBNETS : RETRY_AFTER;
     }
   }
@@ -263,21 +276,6 @@ export class Daemon {
     return hostStands && datapathMissing ? RETRY_DATAPATH : RETRY_AFTER;
   }
 
-  /** A start without etcd. @returns whether the network was known */
-  async #restore(): Promise<boolean> {
-    const iface = await this.#ensureInterface([]);
-    const network = this.#memory.recall(this.#parts.hardwareOf(iface));
-    if (network === undefined || this.view.complete) return this.view.complete;
-    this.view.restore(network);
-    this.leases.recall(network.subnets);
-    this.leases.remember();
-    this.#parts.log.warn(
-      `etcd does not answer: setting up the network as it was at ${network.savedAt.toISOString()}, with ` +
-        `${network.subnets.join(' and ')} for this host`,
-    );
-    return true;
-  }
-
   /** @returns whether everything was brought about; throws where nothing could be done without a lease */
   async #converge(config: UsableConfig): Promise<{ settled: boolean; leaseDueAt: number }> {
     const { ranges } = config.network;
@@ -285,7 +283,7 @@ export class Daemon {
     const before = this.interfaces.chosen;
     const iface = await this.#ensureInterface(ranges);
     if (before !== undefined && !before.address.equals(iface.address)) this.#parts.store.reconnect();
-    if (!this.leases.isInUse) this.#recall(iface);
+    if (!this.leases.isInUse) this.#recall.apply(this.#parts.hardwareOf(iface));
     if (config !== this.config || iface !== before || this.backend === undefined) {
       this.backend = config.createBackend({ iface, tun: names.tun, datapath: datapathWishes(flags) });
       this.config = config;
@@ -301,7 +299,7 @@ export class Daemon {
     };
     const { peers, rejected } = selectPeers(this.view.peerLeases, ranges, self);
     this.peers = peers;
-    this.rejected.set(rejected);
+    this.rejected.set([...rejected, ...this.view.cluster.rejected()]);
     const settled = await this.#apply(backend, { ranges, subnets, peers });
     if (held !== undefined && this.view.remembered === undefined) {
       this.#memory.save({ view: this.view, subnets, hardware: this.#parts.hardwareOf(iface) });
@@ -351,27 +349,22 @@ export class Daemon {
       );
   }
 
-  /** One that was chosen is gone by for as long as nothing better is found. */
+  /**
+   * One that was chosen is gone by for as long as nothing better is found, but never into the network: packets to the
+   * other hosts would be led into the tunnel that carries them.
+   */
   async #ensureInterface(ranges: UsableConfig['network']['ranges']): Promise<ExternalInterface> {
     try {
-      return await this.#problems.run('interface', () => this.interfaces.ensure(ranges));
+      return await this.#problems.run('interface', async () => {
+        const iface = await this.interfaces.ensure();
+        requireOutside(iface, ranges);
+        return iface;
+      });
     } catch (error) {
       const { chosen } = this.interfaces;
-      if (chosen === undefined) throw error;
+      if (chosen === undefined || isInside(chosen, ranges)) throw error;
       return chosen;
     }
-  }
-
-  /** Containers have addresses of the subnet that was in use here before, whatever subnet.env says. */
-  #recall(iface: ExternalInterface): void {
-    const network = this.#memory.recall(this.#parts.hardwareOf(iface));
-    if (network === undefined) return;
-    this.leases.recall(network.subnets);
-    if (this.view.revision >= network.revision) return;
-    // etcd was restored from a backup since: what it says is to be met with the caution of a daemon that saw it.
-    this.leases.doubt();
-    this.leases.remember();
-    this.view.holdOnTo(network.entries);
   }
 
   /** @returns when the lease is due, monotonic milliseconds */

@@ -82,11 +82,6 @@ export class HostKeeper {
     for (const one of part === undefined ? PARTS : [part]) this.#trust[one].doubt();
   }
 
-  /** Whether the host is to be looked at: the wish is another one, there are doubts, or the time has come or will soon. */
-  isDue(wish: HostWish): boolean {
-    return PARTS.some((part) => !this.#isTrusted(part, wish));
-  }
-
   #isTrusted(part: Part, wish: HostWish): boolean {
     return this.#trust[part].holds(textOf(part, wish), this.#maxAge(part) * DUE_EARLY);
   }

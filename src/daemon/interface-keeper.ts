@@ -27,9 +27,9 @@ export class InterfaceKeeper {
   }
 
   /** @throws CorduroyError `no-interface`; what was chosen before stays chosen */
-  async ensure(ranges: readonly SubnetRange[]): Promise<ExternalInterface> {
-    const found = this.#chosen !== undefined && this.#isSure ? this.#chosen : await this.#choose();
-    requireOutside(found, ranges);
+  async ensure(): Promise<ExternalInterface> {
+    if (this.#chosen !== undefined && this.#isSure) return this.#chosen;
+    const found = await this.#choose();
     this.#isSure = true;
     const before = this.#chosen;
     if (before?.mac === found.mac && textOf(before) === textOf(found)) return before;
@@ -46,11 +46,16 @@ export class InterfaceKeeper {
   }
 }
 
-/** Packets to this host would be led into the tunnel that they are to carry. */
-function requireOutside({ address, publicIp }: ExternalInterface, ranges: readonly SubnetRange[]): void {
-  const inside = ranges.find(({ network }) => network.contains(address) || network.contains(publicIp));
-  if (inside === undefined) return;
-  const text = `this host's address ${address} lies inside the network ${inside.network}`;
+/** Whether an address of the interface lies in the network: packets to this host would be led into the tunnel. */
+export function isInside({ address, publicIp }: ExternalInterface, ranges: readonly SubnetRange[]): boolean {
+  return ranges.some(({ network }) => network.contains(address) || network.contains(publicIp));
+}
+
+/** @throws CorduroyError `no-interface` */
+export function requireOutside(iface: ExternalInterface, ranges: readonly SubnetRange[]): void {
+  if (!isInside(iface, ranges)) return;
+  const networks = ranges.map(({ network }) => network).join(' and ');
+  const text = `this host's address ${iface.address} lies inside the network ${networks}`;
   throw new CorduroyError('no-interface', `${text}: choose another --iface, or another Network`);
 }
 

@@ -17,6 +17,7 @@ export interface LeaseMinderOptions {
 /** Milliseconds to the next try. */
 const RETRY_AFTER = 1000;
 export const RETRY_OUT_OF_SUBNETS = 10_000;
+const RETRY_NOT_UNIQUE = 30_000;
 
 /**
  * Looks after the lease. While the host has no subnet, everything waits for one. Once it has, this goes on beside the
@@ -25,6 +26,7 @@ export const RETRY_OUT_OF_SUBNETS = 10_000;
 export class LeaseMinder {
   readonly #options: LeaseMinderOptions;
   #working: Promise<void> | undefined;
+  #failure: unknown;
   /** After a failure the lease is left alone until then. */
   #retryAt = Number.NEGATIVE_INFINITY;
 
@@ -39,15 +41,18 @@ export class LeaseMinder {
   async ensure(wanted: Wanted): Promise<number> {
     const { leases, now, wake } = this.#options;
     if (!leases.isInUse) {
+      if (now() < this.#retryAt) throw this.#failure;
       await this.#ask(wanted);
       return leases.dueAt(wanted);
     }
     const dueAt = Math.max(leases.dueAt(wanted), this.#retryAt);
     if (dueAt > now() && this.#working === undefined) return dueAt;
-    this.#working ??= this.#tryToAsk(wanted).finally(() => {
-      this.#working = undefined;
-      wake();
-    });
+    this.#working ??= this.#ask(wanted)
+      .catch(() => undefined) // It is a problem of the daemon's now.
+      .finally(() => {
+        this.#working = undefined;
+        wake();
+      });
     return Number.POSITIVE_INFINITY;
   }
 
@@ -57,21 +62,39 @@ export class LeaseMinder {
   }
 
   async #ask(wanted: Wanted): Promise<void> {
-    const { leases, view, problems } = this.#options;
+    const { leases, view, problems, now } = this.#options;
     // The watch keeps the view up to date, unless it is broken.
     const seen = view.fault === undefined ? view.cluster : undefined;
-    await problems.run('lease', () => leases.ensure(wanted, seen));
-    // What came while etcd was asked.
-    leases.observe(view.cluster, view.revision);
-    await leases.answerChallenges(view.cluster);
-  }
-
-  async #tryToAsk(wanted: Wanted): Promise<void> {
     try {
-      await this.#ask(wanted);
+      await problems.run('lease', () => leases.ensure(wanted, seen));
     } catch (error) {
-      const pause = isCode(error, 'out-of-subnets') ? RETRY_OUT_OF_SUBNETS : RETRY_AFTER;
-      this.#retryAt = this.#options.now() + pause; // Said by the problem that it has become.
+      this.#failure = error;
+      this.#retryAt = now() + pauseAfter(error, leases.isInUse);
+      throw error;
+    } finally {
+      // What came while etcd was asked.
+      leases.observe(view.cluster, view.revision);
     }
   }
+}
+
+/**
+ * @param isInUse whether the host has a subnet; without, any event may bring what it waits for, and asking costs little
+ * @returns milliseconds
+ */
+function pauseAfter(error: unknown, isInUse: boolean): number {
+  // Every host hears of the question that is asked then.
+  if (isCode(error, 'not-unique')) return RETRY_NOT_UNIQUE;
+  if (!isInUse) return 0;
+  return isCode(error, 'out-of-subnets') ? RETRY_OUT_OF_SUBNETS : RETRY_AFTER;
+}
+
+/** Why the subnet in use is not surely this host's: a sentence, or none. */
+export function leaseProblem({ state, isInUse, held }: LeaseKeeper, { remembered }: NetworkView): string[] {
+  if (remembered !== undefined) {
+    const when = remembered.toISOString();
+    return [`running on the network as it was at ${when}: etcd has not answered since the daemon started`];
+  }
+  const isSure = held !== undefined && state.name !== 'at-risk';
+  return isInUse && !isSure ? [`the lease is ${state.name}: ${state.reason}`] : [];
 }

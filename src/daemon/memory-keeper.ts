@@ -15,7 +15,8 @@ export interface MemoryKeeperOptions {
 export class MemoryKeeper {
   readonly #options: MemoryKeeperOptions;
   readonly #memory: NetworkMemory;
-  #read: { readonly network: RememberedNetwork | undefined } | undefined;
+  #read: ReturnType<typeof readNetworkMemory> | undefined;
+  #complaint: string | undefined;
   #saved = '';
 
   constructor(options: MemoryKeeperOptions) {
@@ -30,8 +31,15 @@ export class MemoryKeeper {
 
   /** What the last daemon of this very machine remembered of this network; said aloud when it cannot be used. */
   recall(hardware: string): RememberedNetwork | undefined {
-    this.#read ??= { network: this.#load(hardware) };
-    return this.#read.network;
+    const { path, nodeId, prefix, log } = this.#options;
+    this.#read ??= readNetworkMemory(path);
+    const { network, problem } = this.#read;
+    // Another interface may be chosen later, and with it the machine be known again.
+    const objection = network && objectionTo(network, { nodeId, hardware, prefix });
+    const complaint = problem ?? (objection && `${path} ${objection}: it is not used`);
+    if (complaint !== this.#complaint && complaint !== undefined) log.warn(complaint);
+    this.#complaint = complaint;
+    return complaint === undefined ? network : undefined;
   }
 
   /** Writes it if it is not what was written last. */
@@ -52,23 +60,12 @@ export class MemoryKeeper {
       prefix,
       revision: view.revision,
       subnets,
-      entries: view.entries(),
+      entries: view.cluster.entries(),
     }));
   }
 
   /** Resolves when the newest is written. */
   async close(): Promise<void> {
     await this.#memory.close();
-  }
-
-  #load(hardware: string): RememberedNetwork | undefined {
-    const { path, nodeId, prefix, log } = this.#options;
-    const { network, problem } = readNetworkMemory(path);
-    if (problem !== undefined) log.warn(problem);
-    if (network === undefined) return undefined;
-    const objection = objectionTo(network, { nodeId, hardware, prefix });
-    if (objection === undefined) return network;
-    log.warn(`${path} ${objection}: it is not used`);
-    return undefined;
   }
 }

@@ -1,5 +1,5 @@
-import { readFileSync, rmSync } from 'node:fs';
-import { mkdir, open, rename } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { CorduroyError, messageOf } from '../errors.ts';
@@ -161,7 +161,7 @@ export class NetworkMemory {
     this.#pending = undefined;
     if (capture === undefined) return;
     const { path, onFailure, onSuccess } = this.#options;
-    const temporary = `${path}.tmp-${process.pid}`;
+    const temporary = `${path}.tmp`; // Always the same one: a process that was killed leaves one behind at the most.
     try {
       await mkdir(dirname(path), { recursive: true, mode: 0o755 });
       const file = await open(temporary, 'w', 0o600);
@@ -175,7 +175,7 @@ export class NetworkMemory {
       if (this.#failed) onSuccess();
       this.#failed = false;
     } catch (error) {
-      rmSync(temporary, { force: true });
+      await rm(temporary, { force: true }).catch(() => undefined);
       if (!this.#failed) onFailure(memoryError(path, error).message);
       this.#failed = true;
       this.#pending ??= capture; // Tried again after the pause.

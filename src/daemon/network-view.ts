@@ -1,9 +1,14 @@
 import type { BackendFactory } from '../backend/backend.ts';
 import { checkBackend } from '../backend/registry.ts';
-import { formatProblem, type NetworkConfig, parseNetworkConfig } from '../config/network-config.ts';
+import {
+  formatProblem,
+  type NetworkConfig,
+  networkConfigKey,
+  parseNetworkConfig,
+} from '../config/network-config.ts';
 import { Cluster } from '../lease/cluster.ts';
 import { LeaseTable } from '../lease/lease-table.ts';
-import type { Change, Entry, Revision, WatchEvent } from '../store/store.ts';
+import type { Change, Entry, Listing, Revision, WatchEvent } from '../store/store.ts';
 import type { RememberedNetwork } from './network-memory.ts';
 
 /** A network config that can be carried out. */
@@ -26,13 +31,14 @@ export class NetworkView {
   /** Why the watch is interrupted, or `undefined` while it is not. */
   fault: Error | undefined;
   readonly #prefix: string;
-  readonly #entries = new Map<string, Entry>();
   #former: LeaseTable | undefined;
+  /** The revision that etcd went back to. */
+  #restoredAt: Revision = 0n;
   #configEntry: Entry | undefined;
   #config: ConfigReading = { usable: undefined, objection: 'there is none', unknownKeys: [] };
 
   constructor(prefix: string) {
-    this.configKey = `${prefix}/config`;
+    this.configKey = networkConfigKey(prefix);
     this.#prefix = prefix;
     this.cluster = new Cluster(prefix);
   }
@@ -53,14 +59,16 @@ export class NetworkView {
         return false;
       case 'snapshot':
         wentBack = event.revision < this.revision || event.revision < known;
-        if (wentBack) this.holdOnTo(this.entries(), event.entries);
+        if (wentBack) this.holdOnTo(this.cluster.entries(), event);
+        else this.#former?.apply(this.#writtenSince(event.entries));
         this.#replace(event.entries);
         this.remembered = undefined;
         break;
       case 'delta':
         this.cluster.apply(event.changes);
-        this.#former?.apply(event.changes);
-        for (const change of event.changes) this.#apply(change);
+        // A lease that a host deletes may be an old one of its own, where another's newer one was known.
+        this.#former?.apply(event.changes.filter(({ kind }) => kind === 'put'));
+        if (event.changes.some((change) => keyOf(change) === this.configKey)) this.#readConfig();
         break;
     }
     this.revision = event.revision;
@@ -80,9 +88,11 @@ export class NetworkView {
    * @param newer as known before
    * @param restored as etcd has it now
    */
-  holdOnTo(newer: readonly Entry[], restored: readonly Entry[] = this.entries()): void {
-    const entries = new Map([...restored, ...newer].map((entry) => [entry.key, entry]));
+  holdOnTo(newer: readonly Entry[], restored: Pick<Listing, 'entries' | 'revision'>): void {
+    const known = this.#former === undefined ? newer : this.#former.entries();
+    const entries = new Map([...restored.entries, ...known].map((entry) => [entry.key, entry]));
     this.#former = new LeaseTable(this.#prefix, [...entries.values()]);
+    this.#restoredAt = restored.revision;
   }
 
   /** What etcd says counts, and nothing else. */
@@ -97,24 +107,21 @@ export class NetworkView {
     this.remembered = savedAt;
   }
 
-  /** Every key but the questions of the moment: what is worth remembering. */
-  entries(): Entry[] {
-    return [...this.#entries.values()].filter(({ key }) => !this.cluster.challenges.has(key));
-  }
-
   #replace(entries: readonly Entry[]): void {
     this.cluster.replace(entries);
-    this.#entries.clear();
-    for (const entry of entries) this.#entries.set(entry.key, entry);
-    this.#setConfig(this.#entries.get(this.configKey));
+    this.#readConfig();
     this.complete = true;
   }
 
-  #apply(change: Change): void {
-    if (change.kind === 'put') this.#entries.set(change.entry.key, change.entry);
-    else this.#entries.delete(change.key);
-    const key = change.kind === 'put' ? change.entry.key : change.key;
-    if (key === this.configKey) this.#setConfig(this.#entries.get(key));
+  /** What hosts have written since etcd was restored. */
+  #writtenSince(entries: readonly Entry[]): Change[] {
+    return entries
+      .filter(({ modRevision }) => modRevision > this.#restoredAt)
+      .map((entry) => ({ kind: 'put', entry }));
+  }
+
+  #readConfig(): void {
+    this.#setConfig(this.cluster.entry(this.configKey));
   }
 
   #setConfig(entry: Entry | undefined): void {
@@ -158,4 +165,8 @@ function readConfig(key: string, entry: Entry | undefined): ConfigReading {
 function rejected(key: string, problems: readonly string[], unknownKeys: readonly string[]): ConfigReading {
   const objection = `the network config under ${key} is not valid: ${problems.join('; ')}. Mend it with: corduroy config set`;
   return { usable: undefined, objection, unknownKeys };
+}
+
+function keyOf(change: Change): string {
+  return change.kind === 'put' ? change.entry.key : change.key;
 }

@@ -13,6 +13,7 @@ const PARTS = [
   'subnet file',
   'forwarding',
   'memory',
+  'daemon',
 ] as const;
 export type Part = (typeof PARTS)[number];
 
@@ -40,6 +41,13 @@ export class Problems {
   /** Says again what has lasted for long. */
   remind(): void {
     for (const problem of Object.values(this.#parts)) problem.remind();
+  }
+
+  /** Something was thrown that nobody foresaw: with its stack once. */
+  defect(error: unknown): void {
+    const problem = this.#parts.daemon;
+    if (problem.current === undefined) this.#log.error('a defect in corduroyd', { err: error });
+    problem.raise(`a defect in corduroyd: ${messageOf(error)}; its log has more`);
   }
 
   /** Runs one part of a round. What it throws becomes the part's problem, and is thrown on. */

@@ -39,7 +39,7 @@ export async function statusReport(
     etcd: {
       endpoints: flags['etcd-endpoints'],
       prefix: etcdPrefix(flags),
-      connected: view.complete && view.fault === undefined,
+      connected: view.complete && view.fault === undefined && view.remembered === undefined,
     },
     node: { id: machine.nodeId, name: machine.hostName },
     ...(iface && {

@@ -48,7 +48,7 @@ export async function tearDown(options: Options, { release, force }: TearDownOpt
   const firewall = await removeFirewall(firewallNames, record.firewall);
   const { subnetFile } = record;
   // The id of a machine without a machine-id is kept with its lease.
-  const states = release ? Object.values(STATE_FILES) : [STATE_FILES.network];
+  const states = release ? Object.values(STATE_FILES) : [STATE_FILES.network, STATE_FILES.networkUnfinished];
   const files = [
     ...Object.values(RUN_FILES).map((name) => join(runDir, name)),
     ...states.map((name) => join(stateDir, name)),

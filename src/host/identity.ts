@@ -32,9 +32,13 @@ export function readNodeId({ machineIdFile, nodeIdFile, instance }: IdentityFile
     };
   }
   const kept = readIfThere(nodeIdFile)?.trim();
-  const id = kept !== undefined && ID.test(kept) ? kept : randomBytes(16).toString('hex');
+  if (kept !== undefined && ID.test(kept)) {
+    return { id: kept, remark: `${problem}: this host is known by the random id in ${nodeIdFile} instead` };
+  }
+  const id = randomBytes(16).toString('hex');
   writeAtomically(nodeIdFile, `${id}\n`, 0o600);
-  return { id, remark: `${problem}: this host is known by a random id instead, kept in ${nodeIdFile}` };
+  const damaged = kept === undefined ? '' : `, and what stood in ${nodeIdFile} is no id`;
+  return { id, remark: `${problem}${damaged}: this host has a new random id, kept in ${nodeIdFile}` };
 }
 
 function readMachineId(path: string): { machineId?: string; problem?: string } {
@@ -63,7 +67,15 @@ export function hardwareText(mac: string, productUuid = readUuid()): string {
   return createHash('sha256').update(`${mac.toLowerCase()} ${productUuid}`).digest('hex').slice(0, 16);
 }
 
+let productUuid: string | undefined;
+
+/** The kernel asks the firmware for it: once is enough. */
 function readUuid(): string {
+  productUuid ??= askForUuid();
+  return productUuid;
+}
+
+function askForUuid(): string {
   try {
     return readIfThere(PRODUCT_UUID)?.trim().toLowerCase() ?? '';
   } catch {

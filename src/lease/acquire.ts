@@ -113,7 +113,7 @@ class Acquisition {
     const { held, previous, session } = this.#before;
     const cluster = this.#known ?? new Cluster(prefix, (await store.list(`${prefix}/`)).entries);
     this.#known = undefined;
-    const record = cluster.nodes.get(machine.nodeId)?.entry;
+    const record = cluster.entry(nodeKey(prefix, machine.nodeId));
     const situation = {
       ...this.#wanted,
       ...machine,
@@ -150,6 +150,9 @@ class Acquisition {
     log.info(`${other} has ${claim} in etcd: asking whether it lives`);
     const context = { ...this.#options, asker: machine.processId };
     if (await isAlive(context, node.nodeId)) throw notUnique(why, other, this.#wanted.attributes);
+    // Another network card, or another machine? With the address it had it is this one.
+    if (why === 'same-machine' && !this.#wanted.attributes.publicIp?.equals(node.publicIp))
+      throw perhapsCopy(other, node.lease);
     log.warn(`${other} does not answer: going on without regard to it`);
     this.#silent.add(node.nodeId);
   }
@@ -248,12 +251,10 @@ class Acquisition {
         : []),
       { do: 'put', key: recordKey, value: recordValue, leaseId: granted.id },
     ];
-    this.grant.used = true; // Also when no answer comes: then the keys may have been written.
-    const { succeeded, revision } = await store.transaction(
-      [...conditions, record ? unchangedSince(record) : { key: recordKey, is: 'absent' }],
-      [...puts, ...deletions],
+    const unchangedRecord: Condition = record ? unchangedSince(record) : { key: recordKey, is: 'absent' };
+    const { succeeded, revision } = await this.grant.usedBy(() =>
+      store.transaction([...conditions, unchangedRecord], [...puts, ...deletions]),
     );
-    this.grant.used = succeeded;
     if (!succeeded) return undefined;
     const node = { value: recordValue, modRevision: revision };
     return this.#held({ key, subnets, modRevision: keep ?? revision, node, reserved }, granted, asked);
@@ -300,6 +301,19 @@ function unchangedSince({ key, modRevision }: Entry): Condition {
   return { key, is: 'unchanged', modRevision };
 }
 
+function perhapsCopy(other: string, lease: string): CorduroyError {
+  return new CorduroyError(
+    'not-unique',
+    `etcd knows ${other} by this machine's id, with another network card and address, and it does not answer. If this machine ` +
+      `is a copy of its disk, ${NEW_ID}. If it is that machine itself, changed: ` +
+      `corduroy leases revoke ${lease.replace('-', '/')} --force`,
+    { retryable: true },
+  );
+}
+
+const NEW_ID =
+  'give it an id of its own: rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup, then restart corduroyd';
+
 function conflict(text: string): CorduroyError {
   return new CorduroyError('conflict', text, { retryable: true });
 }
@@ -325,7 +339,6 @@ function notUnique(
       ? `the public address ${address} of this host is published by another one that lives, ${other}. Behind a NAT (as on ` +
         "Vagrant's first interface) every machine has the same: choose the interface that the hosts reach each other by " +
         'with --iface, or the address with --public-ip'
-      : `another machine that lives, ${other}, has the machine-id of this one: one is a copy of the other's disk. Give this ` +
-        'one an id of its own: rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup, then restart corduroyd';
+      : `another machine that lives, ${other}, has the machine-id of this one: this one is a copy of its disk. So ${NEW_ID}`;
   return new CorduroyError('not-unique', text, { retryable: true });
 }

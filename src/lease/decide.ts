@@ -121,7 +121,8 @@ interface OwnLeases {
   readonly byAddress: readonly StoredLease[];
 }
 
-function ownLeases({ cluster, nodeId, hostName, attributes, session }: Situation): OwnLeases {
+function ownLeases(situation: Situation): OwnLeases {
+  const { cluster, nodeId, hostName, attributes, session } = situation;
   const bound: StoredLease[] = [];
   const reserved: StoredLease[] = [];
   const byAddress: StoredLease[] = [];
@@ -130,7 +131,9 @@ function ownLeases({ cluster, nodeId, hostName, attributes, session }: Situation
     const reservation =
       lease.entry.leaseId === undefined ? cluster.reservations.get(leaseName(lease.subnets)) : undefined;
     const isOurSession = session !== undefined && lease.entry.leaseId === session;
-    if (holder?.nodeId === nodeId || (holder === undefined && isOurSession)) bound.push(lease);
+    const isOurs =
+      holder === undefined ? isOurSession : holder.nodeId === nodeId || wasThis(holder, situation);
+    if (isOurs) bound.push(lease);
     else if (reservation !== undefined) {
       if (isFor(reservation, nodeId, hostName)) reserved.push(lease);
     } else if (holder === undefined && isOwn(lease.attributes, attributes)) {
@@ -138,6 +141,13 @@ function ownLeases({ cluster, nodeId, hostName, attributes, session }: Situation
     }
   }
   return { bound, reserved, byAddress };
+}
+
+/** This machine under a machine-id that it had before: the same hardware and address, and nobody answers. */
+function wasThis(holder: StoredNode, { silent, hardware, attributes }: Situation): boolean {
+  const { publicIp } = attributes;
+  const isSame = holder.hardware === hardware && publicIp !== undefined && publicIp.equals(holder.publicIp);
+  return isSame && silent.has(holder.nodeId);
 }
 
 /** The key of the subnets in use, where its value names nobody: put right instead of given up. */

@@ -1,6 +1,6 @@
-import { isCode, messageOf } from '../errors.ts';
+import { CorduroyError, isCode, messageOf } from '../errors.ts';
 import type { Prefix } from '../net/prefix.ts';
-import type { Condition, LeaseId, Operation, Revision } from '../store/store.ts';
+import type { LeaseId, Revision } from '../store/store.ts';
 import { type AcquireOptions, acquireLease, recordValue, type Wanted } from './acquire.ts';
 import { answer, challengesTo } from './challenge.ts';
 import type { Cluster } from './cluster.ts';
@@ -9,7 +9,7 @@ import { atRiskFrom, type HeldLease, sessionOf } from './held-lease.ts';
 import { formatLeaseValue } from './lease-record.ts';
 import { type LeaseEvent, type LeaseStateName, nextLeaseState } from './lease-state.ts';
 import { isNobodys, type RejectedLease, type StoredLease } from './lease-table.ts';
-import { nodeKey } from './node-record.ts';
+import type { NodeTable } from './node-table.ts';
 
 /** Milliseconds from a renewal that failed to the next try. */
 const RENEW_RETRY = 10_000;
@@ -19,7 +19,7 @@ const RENEW_RETRY_SHORTEST = 500;
  * Milliseconds for which no host leaves its subnet after etcd went back in time: a host whose lease an old backup shows
  * as another's waits until that other has put its own right.
  */
-export const RESTORE_GRACE = 10_000;
+export const RESTORE_GRACE = 30_000;
 
 export interface LeaseState {
   readonly name: LeaseStateName;
@@ -46,6 +46,8 @@ export class LeaseKeeper {
   /** Before this time this host does not leave its subnet, whatever etcd says. */
   #stayUntil = Number.NEGATIVE_INFINITY;
   #moved: string | undefined;
+  /** While a lease is written, what the watch shows of that is not compared: the answer tells. */
+  #isAcquiring = false;
 
   constructor(options: AcquireOptions, previous: PreviousSubnets) {
     this.#options = options;
@@ -119,24 +121,25 @@ export class LeaseKeeper {
   observe({ leases, nodes }: Cluster, revision: Revision): void {
     const held = this.#held;
     // A table from before our own write says nothing about it.
-    if (held === undefined || revision < held.modRevision || revision < held.node.modRevision) return;
+    if (held === undefined || this.#isAcquiring) return;
+    if (revision < held.modRevision || revision < held.node.modRevision) return;
     const stored = leases.get(held.key);
     if (stored === undefined) {
       this.#lose('gone', `the lease ${held.key} was deleted in etcd or has expired: taking it again`);
     } else if (stored.entry.modRevision !== held.modRevision) {
-      this.#observeRewritten(held, stored);
+      this.#observeRewritten(held, stored, nodes);
     } else if (nodes.get(this.#options.machine.nodeId)?.entry.modRevision !== held.node.modRevision) {
       this.#lose('doubted', "this machine's record in etcd was deleted or written over: looking at it anew");
     }
   }
 
-  #observeRewritten(held: HeldLease, stored: StoredLease | RejectedLease): void {
+  #observeRewritten(held: HeldLease, stored: StoredLease | RejectedLease, nodes: NodeTable): void {
     const { key } = held;
     // A key can get older only by a restored backup, and what that says may be long over.
     if (stored.entry.modRevision < held.modRevision) this.#stay();
     if (stored.subnets === undefined || isNobodys(stored)) {
       this.#lose('gone', `the lease ${key} was overwritten with what names no host: putting it right`);
-    } else if (isOwn(stored.attributes, held.attributes) || stored.entry.leaseId === held.session.id) {
+    } else if (this.#isOurs(held, stored, nodes)) {
       this.#lose('doubted', `the lease ${key} was rewritten with this host's address: looking at it anew`);
     } else {
       const owner = stored.attributes.publicIp ?? stored.attributes.publicIpv6;
@@ -146,6 +149,15 @@ export class LeaseKeeper {
           'counts: this host leases another subnet, and its containers have to be restarted to get addresses from it',
       );
     }
+  }
+
+  /** Also a write of this host that was not answered: then its record, written with it, says so. */
+  #isOurs(held: HeldLease, stored: StoredLease, nodes: NodeTable): boolean {
+    return (
+      isOwn(stored.attributes, held.attributes) ||
+      stored.entry.leaseId === held.session.id ||
+      nodes.holderOf(stored)?.nodeId === this.#options.machine.nodeId
+    );
   }
 
   /** Forgets what is held, not the subnet: `ensure` looks at it anew. For a store whose history is not the one known. */
@@ -169,27 +181,25 @@ export class LeaseKeeper {
     }
   }
 
-  /** Gives the lease back: key and record are deleted if they are still this host's. A reservation stays. */
+  /**
+   * Gives the lease back: what hangs on its etcd lease, key and record, is deleted with it. A reservation stays.
+   * @throws CorduroyError `conflict` while etcd does not confirm what this host uses, or the store's
+   */
   async release(): Promise<void> {
     const held = this.#held;
-    if (held === undefined) return;
-    const { store, prefix, machine } = this.#options;
-    const record = nodeKey(prefix, machine.nodeId);
-    const conditions: Condition[] = [{ key: record, is: 'unchanged', modRevision: held.node.modRevision }];
-    const deletions: Operation[] = [{ do: 'delete', key: record }];
-    if (!held.reserved) {
-      conditions.push({ key: held.key, is: 'unchanged', modRevision: held.modRevision });
-      deletions.push({ do: 'delete', key: held.key });
+    if (held === undefined) {
+      if (!this.isInUse) return;
+      const { name, reason } = this.#state;
+      throw new CorduroyError('conflict', `the lease is ${name}, and cannot be given back: ${reason}`, {
+        retryable: true,
+      });
     }
-    // A read may try every endpoint, a transaction only one: after it, that one is known to be alive.
-    await store.get(held.key);
     this.#held = undefined; // The deletion that the watch will show is no loss.
     try {
-      await store.transaction(conditions, deletions);
-      await store.revokeLease(held.session.id);
+      await this.#options.store.revokeLease(held.session.id);
       this.#go('released', '');
     } catch (error) {
-      this.#held = held;
+      this.#go('doubted', `it may have been given back: ${messageOf(error)}`);
       throw error;
     }
   }
@@ -211,6 +221,7 @@ export class LeaseKeeper {
           'the others have put their leases right'
         : undefined;
     const before = { previous: this.#previous, held, session: this.#session, cluster, mustStay };
+    this.#isAcquiring = true;
     try {
       const acquired = await acquireLease(this.#options, wanted, before);
       // What `observe` has found out about the old one meanwhile is settled by this.
@@ -221,6 +232,8 @@ export class LeaseKeeper {
     } catch (error) {
       if (isCode(error, 'conflict') && mustStay !== undefined) this.#go('taken', messageOf(error));
       throw error;
+    } finally {
+      this.#isAcquiring = false;
     }
   }
 
@@ -277,7 +290,11 @@ export class LeaseKeeper {
 
   #go(event: LeaseEvent, reason: string): void {
     const name = nextLeaseState(this.#state.name, event);
-    if (name === this.#state.name) return;
+    if (name === this.#state.name) {
+      // An end that has come nearer, or passed.
+      if (event === 'unanswered' && name === 'at-risk') this.#state = { ...this.#state, reason };
+      return;
+    }
     this.#options.log.debug(`the lease was ${this.#state.name} and is ${name}`);
     this.#state = { name, since: this.#options.now(), reason };
   }

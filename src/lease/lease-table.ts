@@ -62,6 +62,11 @@ export class LeaseTable {
     }
   }
 
+  /** Every key, whether it can be read or not. */
+  entries(): Entry[] {
+    return [...this.#leases.values()].map(({ entry }) => entry);
+  }
+
   /** The well-formed leases. */
   leases(): StoredLease[] {
     return [...this.#leases.values()].filter((lease): lease is StoredLease => lease.subnets !== undefined);

@@ -44,7 +44,7 @@ export async function runChaos(options: ChaosOptions): Promise<string> {
     }
     await observer.stop();
     requireInvariants();
-    return summaryText(run, observer);
+    return summaryText(run, observer, FOLLOWS_WITHIN);
   } finally {
     await observer.stop();
     await lab.remove();

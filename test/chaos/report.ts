@@ -48,7 +48,8 @@ export function failureText(
   ].join('\n');
 }
 
-export function summaryText(run: Run, observer: Observer): string {
+/** @param limit milliseconds to follow after a fault, which by the clock are exceeded on a busy machine */
+export function summaryText(run: Run, observer: Observer, limit: number): string {
   const kinds = new Map<string, number>();
   for (const { step } of run.done) kinds.set(kindOf(step), (kinds.get(kindOf(step)) ?? 0) + 1);
   const slowest = run.done.reduce<Done | undefined>(
@@ -71,6 +72,7 @@ export function summaryText(run: Run, observer: Observer): string {
         `  excused, ${kind}: ${count} pings, the longest outage ${longest} ms`,
     ),
     `  slowest to follow after a fault: ${slowest?.followed} ms, step ${slowest?.step.number} (${slowest && kindOf(slowest.step)})`,
+    `  steps that took longer than ${limit} ms by the clock, on a busy machine: ${run.done.filter(({ followed = 0 }) => followed > limit).length}`,
     `  longest stall of the observer: ${observer.longestStall} ms`,
   ].join('\n');
 }

@@ -40,16 +40,23 @@ export class ClusterLab {
   /** @param settings CORDUROYD_* variables for all daemons */
   static async start(hostCount: number, settings: Record<string, string> = {}): Promise<ClusterLab> {
     let cluster: EtcdCluster | undefined;
-    const test = await TestLab.start({}, async (spec) => {
-      cluster = await EtcdCluster.start(spec);
-      const { access, adminAccess } = cluster.access;
-      return { access: { ...access, ...settings }, adminAccess };
-    });
-    if (cluster === undefined) throw new Error('the lab has started without its etcd');
-    const lab = new ClusterLab(cluster, test);
-    lab.hosts.push(...(await test.addHosts(hostCount)));
-    await lab.converged(15_000);
-    return lab;
+    let test: TestLab | undefined;
+    try {
+      test = await TestLab.start({}, async (spec) => {
+        cluster = await EtcdCluster.start(spec);
+        const { access, adminAccess } = cluster.access;
+        return { access: { ...access, ...settings }, adminAccess };
+      });
+      if (cluster === undefined) throw new Error('the lab has started without its etcd');
+      const lab = new ClusterLab(cluster, test);
+      lab.hosts.push(...(await test.addHosts(hostCount)));
+      await lab.converged(15_000);
+      return lab;
+    } catch (error) {
+      await test?.remove();
+      cluster?.remove();
+      throw error;
+    }
   }
 
   /** Undoes what a test that failed has left of its fault, and waits until all daemons follow. */

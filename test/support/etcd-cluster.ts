@@ -49,12 +49,18 @@ export class EtcdCluster {
     // etcd calls fdatasync with every write: a real disk would make the tests' times its own.
     const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), `cdy-${lab.name}-etcd-`));
     folders.add(folder);
-    const cluster = new EtcdCluster(lab, folder, await makeCertificates(folder, MEMBERS.map(memberAddress)));
-    for (const member of cluster.members) await member.join();
-    cluster.startAll();
-    await cluster.healthy();
-    await cluster.#addUsers();
-    return cluster;
+    try {
+      const certificates = await makeCertificates(folder, MEMBERS.map(memberAddress));
+      const cluster = new EtcdCluster(lab, folder, certificates);
+      for (const member of cluster.members) await member.join();
+      cluster.startAll();
+      await cluster.healthy();
+      await cluster.#addUsers();
+      return cluster;
+    } catch (error) {
+      removeFolder(folder);
+      throw error;
+    }
   }
 
   /** What a lab needs to know of it. */
@@ -204,8 +210,7 @@ export class EtcdCluster {
   }
 
   remove(): void {
-    rmSync(this.#folder, { recursive: true, force: true });
-    folders.delete(this.#folder);
+    removeFolder(this.#folder);
   }
 
   get #initialCluster(): string {
@@ -235,4 +240,9 @@ export class EtcdCluster {
     await this.etcdctl('auth', 'enable');
     this.#authEnabled = true;
   }
+}
+
+function removeFolder(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  folders.delete(folder);
 }

@@ -49,8 +49,14 @@ export class TestLab {
     const name = `t${Math.floor(Math.random() * 36 ** 6).toString(36)}`;
     present.add(name);
     const lab = new Lab({ network: '10.244.0.0/16', mtu: 1500, ...spec, name }, programsUnderTest());
-    await lab.start(startCluster && (() => startCluster(lab.spec)));
-    return new TestLab(lab);
+    try {
+      await lab.start(startCluster && (() => startCluster(lab.spec)));
+      return new TestLab(lab);
+    } catch (error) {
+      await Lab.down(name);
+      present.delete(name);
+      throw error;
+    }
   }
 
   async addHosts(count: number): Promise<LabHost[]> {

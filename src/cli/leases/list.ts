@@ -1,8 +1,8 @@
 import { Command } from 'commander';
 import { isCode } from '../../errors.ts';
+import { readSnapshot, reservedFor, type Snapshot } from '../../lease/administration/snapshot.ts';
 import { formatLeaseValue } from '../../lease/lease-record.ts';
 import type { StoredLease } from '../../lease/lease-table.ts';
-import { readSnapshot, reservedFor, type Snapshot } from '../../lease/snapshot.ts';
 import { printable } from '../../printable.ts';
 import type { LeaseId, Store } from '../../store/store.ts';
 import { print, printJson, withEtcdFlags, withStore } from '../context.ts';
@@ -62,14 +62,11 @@ export interface LeaseLine {
 
 export async function readListing(store: Store, prefix: string): Promise<Listing> {
   const snapshot = await readSnapshot(store, prefix);
-  const { leases, nodes, rejected } = snapshot.cluster;
-  const malformed = [
-    ...[...leases.rejected(), ...nodes.rejected()].map(({ entry, reason }) => ({ key: entry.key, reason })),
-    ...[...rejected].map(([key, reason]) => ({ key, reason })),
-  ];
+  const { leases } = snapshot.cluster;
+  const malformed = [...leases.rejected(), ...snapshot.cluster.rejected()];
   return {
     leases: await inBatches(leases.leases().sort(byAddress), (lease) => leaseLine(store, snapshot, lease)),
-    malformed: malformed.map(({ key, reason }) => ({ key: printable(key), reason })),
+    malformed: malformed.map(({ entry, reason }) => ({ key: printable(entry.key), reason })),
   };
 }
 

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { release } from '../../lease/release.ts';
-import { parseSubnets } from '../../lease/requested-subnets.ts';
+import { release } from '../../lease/administration/release.ts';
+import { parseSubnets } from '../../lease/administration/requested-subnets.ts';
 import { withEtcdFlags, withStore } from '../context.ts';
 import { report } from './report.ts';
 

@@ -1,4 +1,4 @@
-import type { Plan } from '../../lease/administration.ts';
+import type { Plan } from '../../lease/administration/plan.ts';
 import { printable } from '../../printable.ts';
 import { print, printJson } from '../context.ts';
 

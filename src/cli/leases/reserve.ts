@@ -1,8 +1,8 @@
 import { Command, Option } from 'commander';
 import { CorduroyError } from '../../errors.ts';
+import { parseSubnets } from '../../lease/administration/requested-subnets.ts';
+import { type Beneficiary, reserve } from '../../lease/administration/reserve.ts';
 import { isNodeId } from '../../lease/node-record.ts';
-import { parseSubnets } from '../../lease/requested-subnets.ts';
-import { type Beneficiary, reserve } from '../../lease/reserve.ts';
 import { Ip } from '../../net/ip.ts';
 import { printable } from '../../printable.ts';
 import { withEtcdFlags, withStore } from '../context.ts';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
-import { parseSubnets } from '../../lease/requested-subnets.ts';
-import { revoke } from '../../lease/revoke.ts';
+import { parseSubnets } from '../../lease/administration/requested-subnets.ts';
+import { revoke } from '../../lease/administration/revoke.ts';
 import { withEtcdFlags, withStore } from '../context.ts';
 import { report } from './report.ts';
 
@@ -17,7 +17,7 @@ export function revokeCommand(): Command {
     .addHelpText(
       'after',
       `
-The host is asked through etcd whether it lives, and has three seconds to answer. One that lives keeps its lease: with
+The host is asked through etcd whether it lives, and has fifteen seconds to answer. One that lives keeps its lease: with
 --force it would take it again at once. Stop it there instead, with corduroy down --release.
 Exit code: 0 it is not leased (perhaps it was not before), 1 refused or failed, 2 wrong use.
 

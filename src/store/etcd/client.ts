@@ -11,7 +11,7 @@ import {
   type IWatchRequest,
   type IWatchResponse,
 } from 'etcd3';
-import type { CorduroyError } from '../../errors.ts';
+import { CorduroyError } from '../../errors.ts';
 import { type ErrorContext, mayBeStaleToken, type Need, storeError } from './errors.ts';
 import { failover } from './failover.ts';
 import { type Credentials, DEFAULT_REQUEST_TIMEOUT_MS, type EtcdOptions, parseEndpoints } from './options.ts';
@@ -158,10 +158,14 @@ export class EtcdClient {
   async #checkToken(token: string): Promise<void> {
     const [, index] = /^[^.]*\.(\d+)$/.exec(token) ?? [];
     if (index !== undefined) {
-      const { raftIndex } = await this.#tryEndpoints('ask etcd for its status', () =>
+      const status = await this.#tryEndpoints('ask etcd for its status', () =>
         this.#etcd.maintenance.status(),
-      );
-      if (BigInt(raftIndex) < BigInt(index) && this.#token === token) this.#token = undefined;
+      ).catch((error: unknown) => {
+        if (error instanceof CorduroyError && error.retryable) throw error;
+        return undefined; // Something between does not let the question through: a new token is right in any case.
+      });
+      const isAhead = status === undefined || BigInt(status.raftIndex) < BigInt(index);
+      if (isAhead && this.#token === token) this.#token = undefined;
     }
     this.#tokenInDoubt = false;
   }

@@ -3,7 +3,7 @@ import { formatListing, readListing } from '../../../src/cli/leases/list.ts';
 import { report } from '../../../src/cli/leases/report.ts';
 import { beneficiaryOf } from '../../../src/cli/leases/reserve.ts';
 import { leasesCommand } from '../../../src/cli/leases.ts';
-import { nothingToDo } from '../../../src/lease/administration.ts';
+import { nothingToDo } from '../../../src/lease/administration/plan.ts';
 import { Administered, by } from '../lease/administered.ts';
 import { FOLDER, nodeIdOf } from '../lease/cluster.ts';
 import { PREFIX, rangesOf, value } from '../lease/fixtures.ts';

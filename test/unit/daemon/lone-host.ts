@@ -204,7 +204,6 @@ function kernelOf(host: LoneHost): HostKeeper {
     distrust: () => {
       applied = '';
     },
-    isDue: (wish) => textOf(wish) !== applied,
     ensureLinks: async (wish) => {
       if (textOf(wish) === applied) return;
       host.wishes.push(wish);

@@ -116,7 +116,7 @@ describe('NetworkView', () => {
         { kind: 'delete', key: `${PREFIX}/subnets/10.5.2.0-24`, modRevision: 10n },
       ],
     });
-    expect(view.entries()).toEqual([config(GOOD), record, third]);
+    expect(view.cluster.entries()).toEqual([config(GOOD), record, third]);
   });
 
   test('after etcd was restored from a backup, revisions may go back', () => {

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import type { Plan } from '../../../src/lease/administration.ts';
-import { release } from '../../../src/lease/release.ts';
+import type { Plan } from '../../../src/lease/administration/plan.ts';
+import { release } from '../../../src/lease/administration/release.ts';
+import { type Beneficiary, reserve } from '../../../src/lease/administration/reserve.ts';
+import { revoke } from '../../../src/lease/administration/revoke.ts';
 import { formatReservation, reservationKey } from '../../../src/lease/reservation.ts';
-import { type Beneficiary, reserve } from '../../../src/lease/reserve.ts';
-import { revoke } from '../../../src/lease/revoke.ts';
 import { Ip } from '../../../src/net/ip.ts';
 import { Prefix } from '../../../src/net/prefix.ts';
 import type { Entry, LeaseId } from '../../../src/store/store.ts';

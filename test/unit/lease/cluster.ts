@@ -172,7 +172,7 @@ export class Host {
 
   wanted(): Wanted {
     const { ranges = FOUR, publicIp = ME, attributes: given = attributes(publicIp) } = this.#options;
-    const { hardware = 'here' } = this.#options;
+    const { hardware = `of ${this.nodeId}` } = this.#options;
     const { configRevision } = this.#cluster;
     return {
       ranges,

@@ -77,7 +77,7 @@ describe('a machine is known by its id, whatever its address', () => {
 
   test('the record: what it says, and that it ends with the lease', async () => {
     const cluster = await Cluster.create();
-    const host = cluster.host({ hostName: 'h1' });
+    const host = cluster.host({ hostName: 'h1', hardware: 'here' });
     const { key } = await host.ensure();
     expect((await cluster.record(host)).value).toBe(
       '{"hostName":"h1","version":"1.0.0","capabilities":["ecn"],"lease":"10.5.1.0-24","publicIP":"192.0.2.1","hardware":"here"}',

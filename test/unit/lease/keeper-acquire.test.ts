@@ -198,12 +198,16 @@ describe('release', () => {
     expect(await cluster.entry(key)).toEqual(theirs);
   });
 
-  test('while etcd is away: an error, and the lease is still held', async () => {
+  test('while etcd is away: an error, and the lease is looked at anew', async () => {
     const cluster = await Cluster.create();
     const host = cluster.host();
     const held = await host.ensure();
     cluster.store.setAvailable(false);
     await expect(host.keeper.release()).rejects.toMatchObject({ code: 'store-unavailable' });
-    expect(host.keeper.held).toBe(held);
+    expect([host.keeper.state.name, host.keeper.isInUse]).toEqual(['at-risk', true]);
+    // Nobody may be told that what is not held was given back.
+    await expect(host.keeper.release()).rejects.toMatchObject({ code: 'conflict' });
+    cluster.store.setAvailable(true);
+    expect((await host.ensure()).modRevision).toBe(held.modRevision);
   });
 });

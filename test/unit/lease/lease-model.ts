@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { RESTORE_GRACE } from '../../../src/lease/lease-keeper.ts';
 import type { MemorySnapshot } from '../../../src/store/memory.ts';
 import { Cluster, FOLDER, first, type Host, last, nodeIdOf } from './cluster.ts';
 import { PREFIX, rangesOf, value } from './fixtures.ts';
@@ -110,7 +111,7 @@ export class Model {
   /** All is well from now on: everybody works, for longer than anybody has to wait. */
   async settle(): Promise<void> {
     this.cluster.store.setAvailable(true);
-    for (let second = 0; second < 20; second++) {
+    for (let waited = 0; waited < RESTORE_GRACE + 10_000; waited += 1000) {
       await this.step({ do: 'work all' });
       this.cluster.pass(1);
     }

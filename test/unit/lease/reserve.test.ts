@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { parseSubnets } from '../../../src/lease/requested-subnets.ts';
+import { parseSubnets } from '../../../src/lease/administration/requested-subnets.ts';
 import { Administered, by } from './administered.ts';
 import { FOLDER, ME, nodeIdOf, OTHER } from './cluster.ts';
 import { CONFIG_KEY, value } from './fixtures.ts';

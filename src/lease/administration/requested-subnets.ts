@@ -1,12 +1,13 @@
 import {
   type NetworkConfig,
   networkConfigError,
+  networkConfigKey,
   parseNetworkConfig,
   type SubnetRange,
-} from '../config/network-config.ts';
-import { CorduroyError, messageOf } from '../errors.ts';
-import { Prefix } from '../net/prefix.ts';
-import { printable } from '../printable.ts';
+} from '../../config/network-config.ts';
+import { CorduroyError, messageOf } from '../../errors.ts';
+import { Prefix } from '../../net/prefix.ts';
+import { printable } from '../../printable.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /**
@@ -31,9 +32,9 @@ function parseSubnet(text: string): Prefix {
 }
 
 /** @throws CorduroyError `network-config` when there is none, or it is not valid */
-export function configOf({ prefix, entries }: Snapshot): NetworkConfig {
-  const key = configKey(prefix);
-  const entry = entries.get(key);
+export function configOf({ prefix, cluster }: Snapshot): NetworkConfig {
+  const key = networkConfigKey(prefix);
+  const entry = cluster.entry(key);
   if (entry === undefined) {
     throw new CorduroyError(
       'network-config',
@@ -44,10 +45,6 @@ export function configOf({ prefix, entries }: Snapshot): NetworkConfig {
   const { value, problems } = parseNetworkConfig(entry.value);
   if (value === undefined) throw networkConfigError(`the network config ${key}`, problems);
   return value;
-}
-
-export function configKey(prefix: string): string {
-  return `${prefix}/config`;
 }
 
 /**

@@ -1,11 +1,11 @@
-import type { Prefix } from '../net/prefix.ts';
-import { printable } from '../printable.ts';
-import { carryOut, nothingToDo, type Plan, refused } from './administration.ts';
-import { type ChallengeContext, isAlive } from './challenge.ts';
-import { leaseKey } from './lease-record.ts';
-import type { RejectedLease, StoredLease } from './lease-table.ts';
-import type { StoredNode } from './node-table.ts';
-import { asSeen, findLease, holderText, nearMisses, readSnapshot, type Snapshot } from './snapshot.ts';
+import type { Prefix } from '../../net/prefix.ts';
+import { printable } from '../../printable.ts';
+import { type ChallengeContext, isAlive } from '../challenge.ts';
+import { leaseKey } from '../lease-record.ts';
+import type { RejectedLease, StoredLease } from '../lease-table.ts';
+import type { StoredNode } from '../node-table.ts';
+import { carryOut, nothingToDo, type Plan, refused } from './plan.ts';
+import { findLease, holderText, nearMisses, readSnapshot, type Snapshot } from './snapshot.ts';
 
 /**
  * Takes a lease away from a host that is gone. One that lives would take it again at once, so it is asked first.
@@ -82,7 +82,7 @@ function deletion(snapshot: Snapshot, keys: readonly [string, ...string[]], what
   return {
     action: 'revoked',
     key: keys[0],
-    conditions: keys.map((key) => asSeen(snapshot, key)),
+    conditions: keys.map((key) => snapshot.cluster.asSeen(key)),
     operations: keys.map((key) => ({ do: 'delete', key })),
     says: `deleted ${what}`,
     notes: [],

@@ -1,34 +1,21 @@
-import { CorduroyError } from '../errors.ts';
-import type { Prefix } from '../net/prefix.ts';
-import { printable } from '../printable.ts';
-import type { Condition, Entry, Store } from '../store/store.ts';
-import { Cluster } from './cluster.ts';
-import { leaseKey, leaseName } from './lease-record.ts';
-import type { RejectedLease, StoredLease } from './lease-table.ts';
-import { reservationKey } from './reservation.ts';
+import { CorduroyError } from '../../errors.ts';
+import type { Prefix } from '../../net/prefix.ts';
+import { printable } from '../../printable.ts';
+import type { Store } from '../../store/store.ts';
+import { Cluster } from '../cluster.ts';
+import { leaseKey, leaseName } from '../lease-record.ts';
+import type { RejectedLease, StoredLease } from '../lease-table.ts';
+import { reservationKey } from '../reservation.ts';
 
 /** Everything under the prefix as of one revision: what an operator's command decides by, and fences its writes with. */
 export interface Snapshot {
   readonly prefix: string;
   readonly cluster: Cluster;
-  readonly entries: ReadonlyMap<string, Entry>;
 }
 
 export async function readSnapshot(store: Store, prefix: string): Promise<Snapshot> {
   const { entries } = await store.list(`${prefix}/`);
-  return {
-    prefix,
-    cluster: new Cluster(prefix, entries),
-    entries: new Map(entries.map((entry) => [entry.key, entry])),
-  };
-}
-
-/** Demands of a key that it is as it was read, present or not. */
-export function asSeen({ entries }: Snapshot, key: string): Condition {
-  const entry = entries.get(key);
-  return entry === undefined
-    ? { key, is: 'absent' }
-    : { key, is: 'unchanged', modRevision: entry.modRevision };
+  return { prefix, cluster: new Cluster(prefix, entries) };
 }
 
 /** The key that says whom the reservation of these subnets is for, whether it is there or not. */

@@ -1,10 +1,9 @@
-import type { Prefix } from '../net/prefix.ts';
-import { printable } from '../printable.ts';
-import type { Operation, Store } from '../store/store.ts';
-import { carryOut, nothingToDo, type Plan, refused } from './administration.ts';
-import { leaseKey } from './lease-record.ts';
+import type { Prefix } from '../../net/prefix.ts';
+import { printable } from '../../printable.ts';
+import type { Operation, Store } from '../../store/store.ts';
+import { leaseKey } from '../lease-record.ts';
+import { carryOut, nothingToDo, type Plan, refused } from './plan.ts';
 import {
-  asSeen,
   findLease,
   holderText,
   nearMisses,
@@ -47,7 +46,7 @@ export function decideRelease(snapshot: Snapshot, subnets: readonly Prefix[]): P
     return {
       action: 'freed',
       key: entry.key,
-      conditions: [asSeen(snapshot, entry.key), asSeen(snapshot, side)],
+      conditions: [snapshot.cluster.asSeen(entry.key), snapshot.cluster.asSeen(side)],
       operations: deletions(entry.key, side),
       says: `deleted the reservation of ${text}, which was for ${reservedFor(snapshot, found)}`,
       notes: [],
@@ -56,7 +55,7 @@ export function decideRelease(snapshot: Snapshot, subnets: readonly Prefix[]): P
   return {
     action: 'released',
     key: entry.key,
-    conditions: [entry.key, side, node.entry.key].map((key) => asSeen(snapshot, key)),
+    conditions: [entry.key, side, node.entry.key].map((key) => snapshot.cluster.asSeen(key)),
     operations: [
       { do: 'put', key: entry.key, value: entry.value, leaseId },
       { do: 'delete', key: side },
@@ -71,7 +70,7 @@ function leftover(snapshot: Snapshot, subnets: readonly Prefix[]): Plan {
   const key = leaseKey(snapshot.prefix, subnets);
   const text = subnets.join(' and ');
   const side = sideKey(snapshot, subnets);
-  if (!snapshot.entries.has(side)) {
+  if (snapshot.cluster.entry(side) === undefined) {
     return nothingToDo(
       key,
       `${text} is neither reserved nor leased: there is nothing to do`,
@@ -81,7 +80,7 @@ function leftover(snapshot: Snapshot, subnets: readonly Prefix[]): Plan {
   return {
     action: 'freed',
     key,
-    conditions: [asSeen(snapshot, key), asSeen(snapshot, side)],
+    conditions: [snapshot.cluster.asSeen(key), snapshot.cluster.asSeen(side)],
     operations: deletions(side),
     says: `deleted ${side}, which was left of a reservation of ${text}`,
     notes: [],

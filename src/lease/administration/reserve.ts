@@ -1,18 +1,18 @@
-import type { SubnetRange } from '../config/network-config.ts';
-import { CorduroyError } from '../errors.ts';
-import type { Ip } from '../net/ip.ts';
-import type { Prefix } from '../net/prefix.ts';
-import { printable } from '../printable.ts';
-import type { Operation, Store } from '../store/store.ts';
-import { carryOut, nothingToDo, type Plan, refused } from './administration.ts';
-import { formatLeaseValue, leaseKey, leaseName } from './lease-record.ts';
-import type { StoredLease } from './lease-table.ts';
-import type { StoredNode } from './node-table.ts';
-import { isHostAddress } from './peers.ts';
-import { checkFit, configKey, configOf } from './requested-subnets.ts';
-import { formatReservation, isFor } from './reservation.ts';
+import type { SubnetRange } from '../../config/network-config.ts';
+import { networkConfigKey } from '../../config/network-config.ts';
+import { CorduroyError } from '../../errors.ts';
+import type { Ip } from '../../net/ip.ts';
+import type { Prefix } from '../../net/prefix.ts';
+import { printable } from '../../printable.ts';
+import type { Operation, Store } from '../../store/store.ts';
+import { formatLeaseValue, leaseKey, leaseName } from '../lease-record.ts';
+import type { StoredLease } from '../lease-table.ts';
+import type { StoredNode } from '../node-table.ts';
+import { isHostAddress } from '../peers.ts';
+import { formatReservation, isFor } from '../reservation.ts';
+import { carryOut, nothingToDo, type Plan, refused } from './plan.ts';
+import { checkFit, configOf } from './requested-subnets.ts';
 import {
-  asSeen,
   holderText,
   namedBy,
   overlapping,
@@ -151,7 +151,9 @@ function reserveAgain(snapshot: Snapshot, lease: StoredLease, beneficiary: Benef
 
 /** The subnet was chosen by the network config, and judged by its key and by the one that says whom it is for. */
 function conditionsOn(snapshot: Snapshot, key: string, subnets: readonly Prefix[]): Plan['conditions'] {
-  return [key, sideKey(snapshot, subnets), configKey(snapshot.prefix)].map((one) => asSeen(snapshot, one));
+  return [key, sideKey(snapshot, subnets), networkConfigKey(snapshot.prefix)].map((one) =>
+    snapshot.cluster.asSeen(one),
+  );
 }
 
 /** Also deletes a side key that an earlier reservation has left behind: it would give this one to its host. */

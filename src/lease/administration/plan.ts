@@ -1,5 +1,5 @@
-import { CorduroyError } from '../errors.ts';
-import type { Condition, Operation, Store } from '../store/store.ts';
+import { CorduroyError } from '../../errors.ts';
+import type { Condition, Operation, Store } from '../../store/store.ts';
 
 /** What an operator's command makes of a subnet's key. */
 export type Action =
