@@ -206,7 +206,7 @@ export class Daemon {
   async #watch(signal: AbortSignal): Promise<void> {
     const { store } = this.#parts;
     for await (const event of store.watch(`${this.#prefix}/`, signal)) {
-      const wentBack = this.view.apply(event, this.leases.held?.node.modRevision);
+      const wentBack = this.view.apply(event);
       const etcd = this.#problems.of('etcd');
       if (event.kind === 'interrupted') {
         etcd.raise(`${event.error.message}. Trying again`);
@@ -214,6 +214,7 @@ export class Daemon {
         etcd.clear('etcd answers again');
         // Revisions only grow, unless etcd was restored from a backup: then what is held proves nothing.
         if (wentBack) this.leases.doubt();
+        else if (event.kind === 'snapshot') this.leases.compare(event.revision);
         this.leases.observe(this.view.cluster, this.view.revision);
         this.#answer();
       }
@@ -333,7 +334,7 @@ export class Daemon {
   }
 
   async #ensureDatapath(state: DatapathState): Promise<void> {
-    await this.datapath.ensure(state);
+    await this.datapath.ensure(state, this.view.remembered !== undefined);
     const enginePid = this.datapath.engine?.hello.pid;
     if (enginePid !== undefined) this.#parts.host.remember({ enginePid });
   }

@@ -24,6 +24,8 @@ export type LaunchDatapath = (wanted: Pick<DatapathState, 'engine' | 'config'>) 
 /** Milliseconds: an engine that lives longer had no fault at its start. */
 const SHORT_LIFE = 500;
 const LONGEST_PAUSE = 10_000;
+/** In place of the local subnets of a table that an earlier daemon sent: no text of subnets. */
+const UNREAD = '?';
 const OTHER_TABLE = 'the data plane holds a table that this daemon did not send: sending it the whole table';
 
 /** Keeps one data plane running, configured, and holding the routes it should: adopts it, or starts it. */
@@ -55,10 +57,13 @@ export class DatapathKeeper {
     return this.#engine !== undefined && this.#held !== undefined;
   }
 
-  /** @throws CorduroyError `datapath` when no engine can be brought to hold this state */
-  async ensure(state: DatapathState): Promise<void> {
+  /**
+   * @param isRemembered the routes are from before this daemon started: those of an engine that runs are as new or newer
+   * @throws CorduroyError `datapath` when no engine can be brought to hold this state
+   */
+  async ensure(state: DatapathState, isRemembered = false): Promise<void> {
     const engine = await this.#ensureEngine(state);
-    await this.#ensureRoutes(engine, state);
+    if (!(isRemembered && (await this.#leaveRoutes(engine)))) await this.#ensureRoutes(engine, state);
     this.#forgive();
   }
 
@@ -180,6 +185,15 @@ export class DatapathKeeper {
       this.#forget();
       this.#options.onGone();
     });
+  }
+
+  /** @returns whether the engine holds a table, which is left as it is */
+  async #leaveRoutes(engine: Datapath): Promise<boolean> {
+    if (this.#held !== undefined && this.#held.local !== UNREAD) return false;
+    const { generation } = await engine.stats();
+    if (generation === 0n) return false;
+    this.#held = { generation, local: UNREAD, routes: [] };
+    return true;
   }
 
   async #ensureRoutes(engine: Datapath, { local, routes }: DatapathState): Promise<void> {

@@ -99,8 +99,12 @@ function format({ savedAt, revision, subnets, entries, ...rest }: RememberedNetw
   });
 }
 
-/** Milliseconds between two writes while the network changes all the time. */
-const PAUSE = 5000;
+/** Milliseconds from one write to the next at least; a large network, which takes long to write, has longer pauses. */
+const SHORTEST_PAUSE = 200;
+/** Of the time, at the most, while the network changes all the time. */
+const SHARE_OF_TIME = 0.05;
+/** Milliseconds from a write that failed to the next try. */
+const RETRY_AFTER = 5000;
 
 export interface NetworkMemoryOptions {
   readonly path: string;
@@ -111,7 +115,7 @@ export interface NetworkMemoryOptions {
 }
 
 /**
- * Writes what is to be remembered: the first at once, and then at most every few seconds the newest. A reader sees a
+ * Writes what is to be remembered: the first at once, and then the newest, with a pause between. A reader sees a
  * whole file, the old or the new, also after a power cut.
  */
 export class NetworkMemory {
@@ -120,6 +124,7 @@ export class NetworkMemory {
   #working: Promise<void> | undefined;
   #wake: (() => void) | undefined;
   #failed = false;
+  #pause = SHORTEST_PAUSE;
   #closing = false;
 
   constructor(options: NetworkMemoryOptions) {
@@ -146,7 +151,7 @@ export class NetworkMemory {
       await this.#write();
       if (this.#closing) return this.#write();
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, PAUSE);
+        const timer = setTimeout(resolve, this.#pause);
         this.#wake = () => {
           clearTimeout(timer);
           resolve();
@@ -161,6 +166,7 @@ export class NetworkMemory {
     this.#pending = undefined;
     if (capture === undefined) return;
     const { path, onFailure, onSuccess } = this.#options;
+    const startedAt = performance.now();
     const temporary = `${path}.tmp`; // Always the same one: a process that was killed leaves one behind at the most.
     try {
       await mkdir(dirname(path), { recursive: true, mode: 0o755 });
@@ -174,10 +180,12 @@ export class NetworkMemory {
       await rename(temporary, path);
       if (this.#failed) onSuccess();
       this.#failed = false;
+      this.#pause = Math.max(SHORTEST_PAUSE, (performance.now() - startedAt) / SHARE_OF_TIME);
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => undefined);
       if (!this.#failed) onFailure(memoryError(path, error).message);
       this.#failed = true;
+      this.#pause = RETRY_AFTER;
       this.#pending ??= capture; // Tried again after the pause.
     }
   }

@@ -47,27 +47,23 @@ export class NetworkView {
     return this.#config;
   }
 
-  /**
-   * @param known a revision that etcd is known to have reached, beside that of this view
-   * @returns whether etcd has gone back in time
-   */
-  apply(event: WatchEvent, known: Revision = 0n): boolean {
+  /** @returns whether etcd has gone back in time */
+  apply(event: WatchEvent): boolean {
     let wentBack = false;
     switch (event.kind) {
       case 'interrupted':
         this.fault = event.error;
         return false;
       case 'snapshot':
-        wentBack = event.revision < this.revision || event.revision < known;
+        wentBack = event.revision < this.revision;
         if (wentBack) this.holdOnTo(this.cluster.entries(), event);
         else this.#former?.apply(this.#writtenSince(event.entries));
         this.#replace(event.entries);
         this.remembered = undefined;
         break;
       case 'delta':
+        this.#former?.apply(event.changes.filter((change) => this.#concernsFormer(change)));
         this.cluster.apply(event.changes);
-        // A lease that a host deletes may be an old one of its own, where another's newer one was known.
-        this.#former?.apply(event.changes.filter(({ kind }) => kind === 'put'));
         if (event.changes.some((change) => keyOf(change) === this.configKey)) this.#readConfig();
         break;
     }
@@ -111,6 +107,13 @@ export class NetworkView {
     this.cluster.replace(entries);
     this.#readConfig();
     this.complete = true;
+  }
+
+  /** A lease that a host deletes may be an old one of its own, where another's newer one was known: that one stays. */
+  #concernsFormer(change: Change): boolean {
+    if (change.kind === 'put') return true;
+    const known = this.#former?.get(change.key)?.entry.modRevision;
+    return known === this.cluster.entry(change.key)?.modRevision;
   }
 
   /** What hosts have written since etcd was restored. */

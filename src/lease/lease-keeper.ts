@@ -170,6 +170,16 @@ export class LeaseKeeper {
     );
   }
 
+  /**
+   * To be called when everything was read anew, as of a revision. If that is older than what this host wrote last, it was
+   * read a moment before; or etcd was restored just then, and the lease is not there any more.
+   */
+  compare(revision: Revision): void {
+    if (this.#isAcquiring || this.#held === undefined) return;
+    if (revision >= this.#held.node.modRevision) return;
+    this.#lose('doubted', 'what was read of etcd is older than the lease of this host: looking at it anew');
+  }
+
   /** Tells others who ask that this machine lives. To be called after every change; costs nothing when nobody asks. */
   async answerChallenges({ challenges }: Cluster): Promise<void> {
     if (this.#held === undefined || challenges.size === 0) return;
