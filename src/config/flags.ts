@@ -1,4 +1,6 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
+import { isHostAddress } from '../net/host-address.ts';
+import { Ip } from '../net/ip.ts';
 import { INSTANCE_NAME } from './names.ts';
 
 /**
@@ -38,6 +40,9 @@ const LINK_NAME = (value: string) =>
 
 const ABSOLUTE_PATH = (value: string) =>
   value.startsWith('/') ? undefined : 'it has to be an absolute path';
+
+const unfit = (value: string) =>
+  isHostAddress(Ip.parse(value)) ? undefined : 'it is none a host can have, so nobody could send to it';
 
 export const FLAGS = {
   'etcd-endpoints': {
@@ -100,13 +105,13 @@ export const FLAGS = {
     kind: 'string',
     value: 'IP',
     help: "address other hosts send to (default: the interface's)",
-    check: (value) => (isIPv4(value) ? undefined : 'it has to be an IPv4 address'),
+    check: (value) => (isIPv4(value) ? unfit(value) : 'it has to be an IPv4 address'),
   },
   'public-ipv6': {
     kind: 'string',
     value: 'IP',
     help: 'as --public-ip, for IPv6 between hosts',
-    check: (value) => (isIPv6(value) ? undefined : 'it has to be an IPv6 address'),
+    check: (value) => (isIPv6(value) ? unfit(value) : 'it has to be an IPv6 address'),
   },
   'subnet-file': {
     kind: 'string',

@@ -2,6 +2,7 @@ import type { SubnetRange } from '../config/network-config.ts';
 import { CorduroyError, isCode } from '../errors.ts';
 import { type RandomInt, subnetCount } from '../ipam/pick-subnet.ts';
 import type { Log } from '../observe/log.ts';
+import { printable } from '../printable.ts';
 import type { Condition, Entry, LeaseId, Operation, Revision, Store } from '../store/store.ts';
 import { isAlive } from './challenge.ts';
 import { Cluster } from './cluster.ts';
@@ -130,7 +131,7 @@ class Acquisition {
         await this.#ask(decision);
         return undefined;
       case 'wait':
-        throw outOfSubnets(this.#wanted.ranges);
+        throw outOfSubnets(this.#wanted.ranges, decision.covering);
       case 'discard':
         await this.#discard(decision.lease);
         return undefined;
@@ -318,11 +319,12 @@ function conflict(text: string): CorduroyError {
   return new CorduroyError('conflict', text, { retryable: true });
 }
 
-function outOfSubnets([range]: readonly SubnetRange[]): CorduroyError {
+function outOfSubnets([range]: readonly SubnetRange[], covering: readonly string[]): CorduroyError {
   const count = range === undefined ? 0 : subnetCount(range);
   return new CorduroyError(
     'out-of-subnets',
-    `out of subnets: all ${count} subnets of ${range?.network} from ${range?.subnetMin} to ${range?.subnetMax} are leased. ` +
+    `out of subnets: all ${count} subnets of ${range?.network} from ${range?.subnetMin} to ${range?.subnetMax} are leased` +
+      `${covering.length > 0 ? `, many of them by ${printable(covering.join(', '))}, which is no subnet of this network` : ''}. ` +
       'See them with: corduroy leases list. This host takes the first that is freed',
     { retryable: true },
   );

@@ -24,7 +24,8 @@ export type Decision =
       /** A lease that this machine's record still names: deleted in the same transaction. */
       readonly instead: StoredLease | undefined;
     }
-  | { readonly do: 'wait'; readonly reason: 'out-of-subnets' };
+  /** Out of subnets. */
+  | { readonly do: 'wait'; readonly covering: readonly string[] };
 
 export interface Situation {
   readonly prefix: string;
@@ -81,7 +82,8 @@ export function decideLease(situation: Situation, random: RandomInt): Decision {
     fitsRanges(subnets, ranges) && subnets.every((subnet) => !taken.some((other) => other.overlaps(subnet)));
   const instead = own.bound.find((lease) => lease.entry.leaseId !== undefined);
   // Containers have these addresses, whatever an etcd restored from a backup says.
-  if (areFree(inUse)) return { do: 'create', subnets: inUse, reused: true, instead };
+  if (inUse.length > 0 && !isTaken(inUse, cluster))
+    return { do: 'create', subnets: inUse, reused: true, instead };
   const hinted = fitting.find((lease) => sameSubnets(lease.subnets, previous.subnets));
   const preferred = fitting.find((lease) => own.bound.includes(lease)) ?? hinted ?? fitting[0];
   if (preferred !== undefined) return { do: 'take-over', lease: preferred };
@@ -94,7 +96,30 @@ export function decideLease(situation: Situation, random: RandomInt): Decision {
   const subnets = picked.filter((subnet) => subnet !== undefined);
   return subnets.length === ranges.length
     ? { do: 'create', subnets, reused: false, instead }
-    : { do: 'wait', reason: 'out-of-subnets' };
+    : { do: 'wait', covering: coveringKeys(situation) };
+}
+
+/**
+ * Whether subnets in use are another's: by a key that names one, or that a machine holds. One that only covers them (left
+ * by another SubnetLen, or mistyped) took nothing away while this host had its lease, and takes nothing now.
+ */
+function isTaken(inUse: readonly Prefix[], { leases, nodes }: Cluster): boolean {
+  const named = leases.leases().some((lease) => {
+    const overlaps = lease.subnets.some((other) => inUse.some((subnet) => subnet.overlaps(other)));
+    const equals = () => lease.subnets.some((other) => inUse.some((subnet) => subnet.equals(other)));
+    return overlaps && (equals() || nodes.holderOf(lease) !== undefined);
+  });
+  return named || leases.namedByRejected().some((other) => inUse.some((subnet) => subnet.equals(other)));
+}
+
+/** Leases of more than one subnet's addresses: one mistyped key can take them all. */
+function coveringKeys({ cluster, ranges }: Situation): string[] {
+  const isWide = ({ family, length }: Prefix) =>
+    ranges.some(({ network, subnetLen }) => network.family === family && length < subnetLen);
+  return cluster.leases
+    .leases()
+    .filter(({ subnets }) => subnets.some(isWide))
+    .map(({ entry }) => entry.key);
 }
 
 /** A machine that may live and be mistaken for this one: by its id, as clones have it, or by its public address. */

@@ -208,6 +208,10 @@ export class LeaseKeeper {
     try {
       await this.#options.store.revokeLease(held.session.id);
       this.#go('released', '');
+      const what = held.reserved ? 'kept the reservation of' : 'gave back';
+      this.#options.log.info(
+        `${what} ${held.subnets.join(' and ')}. Devices and data plane stay until: corduroy down`,
+      );
     } catch (error) {
       this.#go('doubted', `it may have been given back: ${messageOf(error)}`);
       throw error;
@@ -289,6 +293,8 @@ export class LeaseKeeper {
   #lose(event: Extract<LeaseEvent, 'gone' | 'doubted' | 'taken'>, reason: string): void {
     const { log } = this.#options;
     if (event === 'taken') log.error(reason);
+    else if (event === 'doubted')
+      log.info(reason); // Mostly what an operator meant to do.
     else log.warn(reason);
     this.#held = undefined;
     this.#go(event, reason);

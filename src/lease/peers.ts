@@ -1,6 +1,7 @@
 import type { SubnetRange } from '../config/network-config.ts';
+import { isHostAddress } from '../net/host-address.ts';
 import type { Ip } from '../net/ip.ts';
-import { Prefix } from '../net/prefix.ts';
+import type { Prefix } from '../net/prefix.ts';
 import { byAge, isNobodys, type LeaseTable, type RejectedLease, type StoredLease } from './lease-table.ts';
 
 /** This host, as far as other hosts' leases can collide with it. */
@@ -101,13 +102,4 @@ function objectionTo(
       return `its public address ${ip} lies inside the network`;
   }
   return undefined;
-}
-
-/** Not: unspecified, "this network", loopback, multicast, reserved, broadcast. */
-const NO_HOST = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3', '::/128', '::1/128', 'ff00::/8'].map(
-  Prefix.parse,
-);
-
-export function isHostAddress(ip: Ip): boolean {
-  return !NO_HOST.some((prefix) => prefix.contains(ip));
 }

@@ -1,6 +1,7 @@
 import type { SubnetRange } from '../../config/network-config.ts';
 import { networkConfigKey } from '../../config/network-config.ts';
 import { CorduroyError } from '../../errors.ts';
+import { isHostAddress } from '../../net/host-address.ts';
 import type { Ip } from '../../net/ip.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import { printable } from '../../printable.ts';
@@ -8,7 +9,6 @@ import type { Operation, Store } from '../../store/store.ts';
 import { formatLeaseValue, leaseKey, leaseName } from '../lease-record.ts';
 import type { StoredLease } from '../lease-table.ts';
 import type { StoredNode } from '../node-table.ts';
-import { isHostAddress } from '../peers.ts';
 import { formatReservation, isFor } from '../reservation.ts';
 import { carryOut, nothingToDo, type Plan, refused } from './plan.ts';
 import { checkFit, configOf } from './requested-subnets.ts';
@@ -72,7 +72,7 @@ export function decideReserve(
 
 function create(snapshot: Snapshot, subnets: readonly Prefix[], beneficiary: Beneficiary): Plan {
   const key = leaseKey(snapshot.prefix, subnets);
-  const value = formatLeaseValue({ publicIp: addressOf(snapshot, beneficiary), publicIpv6: undefined });
+  const value = formatLeaseValue({ publicIp: writtenAddress(beneficiary), publicIpv6: undefined });
   return {
     action: 'reserved',
     key,
@@ -137,7 +137,7 @@ function reserveAgain(snapshot: Snapshot, lease: StoredLease, beneficiary: Benef
         `corduroy leases release ${subnets.join(' ')}`,
     );
   }
-  const publicIp = attributes.publicIp ?? addressOf(snapshot, beneficiary);
+  const publicIp = attributes.publicIp ?? writtenAddress(beneficiary);
   const value = formatLeaseValue({ ...attributes, publicIp });
   return {
     action: 'reserved',
@@ -162,6 +162,11 @@ function sideOperation(snapshot: Snapshot, subnets: readonly Prefix[], beneficia
   return beneficiary !== undefined && 'host' in beneficiary
     ? { do: 'put', key, value: formatReservation(beneficiary) }
     : { do: 'delete', key };
+}
+
+/** Not a named host's: others would send to a subnet that it does not use yet. It writes its own when it takes it. */
+function writtenAddress(beneficiary: Beneficiary): Ip | undefined {
+  return beneficiary !== undefined && 'publicIp' in beneficiary ? beneficiary.publicIp : undefined;
 }
 
 /** Whether a key is already the beneficiary's: by its holder's names, or by its address. */
@@ -208,7 +213,7 @@ function notesOn(snapshot: Snapshot, beneficiary: Beneficiary, key: string): str
     .filter(({ lease }) => !key.endsWith(`/${lease}`))
     .map(
       ({ lease }) =>
-        `${host} keeps the lease it has, ${lease}, and takes this subnet when it has none: corduroy down --release there`,
+        `${host} keeps the lease it has, ${lease.replaceAll('-', '/')}, and takes this subnet when it has none: corduroy down --release there`,
     );
 }
 

@@ -12,6 +12,7 @@ import {
   isRecoverableError,
 } from 'etcd3';
 import { CorduroyError, messageOf } from '../../errors.ts';
+import { printable } from '../../printable.ts';
 import { EndpointFailure } from './failover.ts';
 
 /** What an error's text names besides the operation. Never holds a password. */
@@ -49,7 +50,7 @@ export function storeError(
   const cause = grpcError(thrown);
   const failed = `cannot ${operation}`;
   const etcd = `etcd at ${context.endpoints.join(', ')}`;
-  const said = messageOf(cause);
+  const said = tidy(messageOf(cause));
 
   if (cause instanceof ClientClosedError) {
     return new CorduroyError('store-unavailable', `${failed}: the connection to ${etcd} is closed`, {
@@ -84,7 +85,9 @@ export function storeError(
   }
   if (cause instanceof Error && isRecoverableError(cause)) {
     // gRPC reports a TLS handshake that failed, for want of a client certificate too, as mere unavailability.
-    const tls = context.secure ? ', and that the CA, client certificate and key are those etcd expects' : '';
+    const tls = context.secure
+      ? ', and that the CA, client certificate and key are those etcd expects'
+      : ', and that it does not want https';
     const ends = context.certificateEnds;
     const expired =
       ends !== undefined && ends.getTime() < Date.now()
@@ -101,6 +104,13 @@ export function storeError(
     `${failed}: ${etcd} answered what this program does not expect (${said}); check that it is etcd 3.4 or later`,
     { cause },
   );
+}
+
+/** gRPC passes OpenSSL's and its own internals on: what says something is kept. */
+function tidy(text: string): string {
+  const alert = /(?:sslv3|tlsv1) alert [a-z ]+/.exec(text)?.[0];
+  if (alert !== undefined) return `TLS: ${alert.trim()}`;
+  return printable(text.replace(/\.? *Resolution note:.*$/s, '').trim());
 }
 
 /** Streams reject with gRPC's own errors, of one class; etcd3 tells them apart. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { Cluster, FOLDER, lastThenFirst, ME, nodeIdOf, OTHER } from './cluster.ts';
-import { value } from './fixtures.ts';
+import { Cluster, FOLDER, first, lastThenFirst, ME, nodeIdOf, OTHER } from './cluster.ts';
+import { rangesOf, value } from './fixtures.ts';
 
 const REVISION = async (cluster: Cluster) => (await cluster.store.list('/')).revision;
 
@@ -76,15 +76,29 @@ describe("the subnet is another host's", () => {
     expect([host.keeper.state.name, other.keeper.state.name]).toEqual(['held', 'held']);
   });
 
-  test('overlapped by a lease of another length: it is taken, too', async () => {
+  test('overlapped by a lease of another length that no machine holds: it stays', async () => {
+    const cluster = await Cluster.create();
+    const host = cluster.host();
+    await host.ensure();
+    await cluster.lease('10.5.0.0-16');
+    await cluster.delete('10.5.1.0-24');
+    await host.observe();
+    expect(await host.subnet()).toBe('10.5.1.0/24');
+    // Who has none yet is not let in, and hears which key it is.
+    await expect(cluster.host({ publicIp: '192.0.2.3' }).ensure()).rejects.toThrow(
+      /out of subnets.*10\.5\.0\.0-16, which is no subnet of this network/,
+    );
+  });
+
+  test('overlapped by a lease of another length that a machine holds: it is taken', async () => {
     const cluster = await Cluster.create();
     const host = cluster.host();
     await host.ensure();
     await cluster.delete('10.5.1.0-24');
-    await cluster.lease('10.5.0.0-23');
+    const wide = rangesOf({ Network: '10.5.0.0/16', SubnetLen: 20, SubnetMin: '10.5.0.0' });
+    expect(await cluster.host({ publicIp: OTHER, ranges: wide, random: first }).subnet()).toBe('10.5.0.0/20');
     await host.observe();
-    expect(await host.subnet()).toBe('10.5.2.0/24');
-    expect(host.keeper.moved).toContain('10.5.1.0/24');
+    await expect(host.ensure()).rejects.toMatchObject({ code: 'out-of-subnets' });
   });
 });
 

@@ -51,18 +51,18 @@ describe('a free subnet', () => {
   });
 
   test.each(['db1', nodeIdOf(ME)])(
-    'for %s, a host with another lease: its address is filled in',
+    'for %s, a host with another lease: nobody sends there until it has taken it',
     async (host) => {
       await net.running({ hostName: 'db1' });
       const { notes } = await net.reserve('10.5.3.0/24', { host });
-      expect((await net.key('10.5.3.0-24'))?.value).toBe(value(ME));
+      expect((await net.key('10.5.3.0-24'))?.value).toBe(NOBODYS);
       expect(notes).toEqual([
-        `${host} keeps the lease it has, 10.5.1.0-24, and takes this subnet when it has none: corduroy down --release there`,
+        `${host} keeps the lease it has, 10.5.1.0/24, and takes this subnet when it has none: corduroy down --release there`,
       ]);
     },
   );
 
-  test('for a name that two machines have: their addresses differ, so none is filled in', async () => {
+  test('for a name that two machines have: both are named', async () => {
     await net.running({ hostName: 'db1' });
     await net.running({ hostName: 'db1', publicIp: OTHER });
     const { notes } = await net.reserve('10.5.3.0/24', { host: 'db1' });
