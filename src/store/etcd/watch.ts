@@ -55,6 +55,8 @@ export async function* watchPrefix(
       const error = stale.aborted ? undefined : client.toStoreError(thrown, operation);
       if (error !== undefined && error.code !== told) yield { kind: 'interrupted', error };
       told = error?.code;
+      // The connection may be full of what nobody will read any more, and hold back every other answer.
+      if (thrown instanceof Lagged) context.connection.renew();
     } finally {
       release();
     }
@@ -115,10 +117,16 @@ async function* follow(
   }
 }
 
+/** This watcher was so far behind that etcd has compacted away what comes next. */
+class Lagged extends CorduroyError {}
+
 function canceled(prefix: string, cursor: Revision, compacted: string, reason: string): CorduroyError {
-  return compacted === '0'
-    ? lost(prefix, `etcd canceled it${reason === '' ? '' : `: ${reason}`}`)
-    : lost(prefix, `what followed revision ${cursor} was compacted away at ${compacted}`);
+  if (compacted === '0') return lost(prefix, `etcd canceled it${reason === '' ? '' : `: ${reason}`}`);
+  const { code, message } = lost(
+    prefix,
+    `what followed revision ${cursor} was compacted away at ${compacted}`,
+  );
+  return new Lagged(code, message, { retryable: true });
 }
 
 /** A watch that ended without a gRPC error. The list that follows brings the error proper, if there is one. */
