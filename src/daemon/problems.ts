@@ -21,6 +21,8 @@ export type Part = (typeof PARTS)[number];
 export class Problems {
   readonly #log: Log;
   readonly #parts: Readonly<Record<Part, LastingProblem>>;
+  /** The last that a part has thrown on. */
+  #thrownOn: unknown;
 
   /** @param now monotonic milliseconds */
   constructor(log: Log, now: () => number) {
@@ -43,8 +45,9 @@ export class Problems {
     for (const problem of Object.values(this.#parts)) problem.remind();
   }
 
-  /** Something was thrown that nobody foresaw: with its stack once. */
+  /** Something was thrown in a round that nobody foresaw: with its stack once. A part's own is that part's problem. */
   defect(error: unknown): void {
+    if (error === this.#thrownOn) return;
     const problem = this.#parts.daemon;
     if (problem.current === undefined) this.#log.error('a defect in corduroyd', { err: error });
     problem.raise(`a defect in corduroyd: ${messageOf(error)}; its log has more`);
@@ -62,6 +65,7 @@ export class Problems {
         this.#log.error('a defect in corduroyd', { err: error });
       }
       problem.raise(messageOf(error), error instanceof CorduroyError ? `${name} ${error.code}` : name);
+      this.#thrownOn = error;
       throw error;
     }
   }

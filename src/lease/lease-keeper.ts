@@ -282,7 +282,7 @@ export class LeaseKeeper {
       }
       // Several tries before the end of even a short lease.
       const pause = Math.min(RENEW_RETRY, Math.max((expiresAt - now()) / 4, RENEW_RETRY_SHORTEST));
-      if (now() >= atRiskFrom(this.#state.since, expiresAt))
+      if (this.#state.name === 'at-risk' || now() >= atRiskFrom(this.#state.since, expiresAt))
         this.#go('unanswered', riskOf(held.key, expiresAt - now()));
       this.#held = { ...held, session: { id, expiresAt, renewAt: now() + pause } };
       throw error;

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../src/errors.ts';
 import { ClusterLab } from '../support/cluster-lab.ts';
@@ -40,10 +41,10 @@ export async function runChaos(options: ChaosOptions): Promise<string> {
     await observer.start();
     while (Date.now() - run.startedAt < seconds * 1000) {
       await carryOut(steps.next().value);
-      requireInvariants();
+      await requireInvariants();
     }
     await observer.stop();
-    requireInvariants();
+    await requireInvariants();
     return summaryText(run, observer, FOLLOWS_WITHIN);
   } finally {
     await observer.stop();
@@ -65,7 +66,18 @@ export async function runChaos(options: ChaosOptions): Promise<string> {
     write(lineOf(done, run));
   }
 
-  function requireInvariants(): void {
+  /** Where packets went, as the data planes and the kernel count them. */
+  async function drops(): Promise<unknown> {
+    const engines = lab.hosts.map(async (host) => {
+      const { engine } = await lab.test.status(host);
+      return [host.name, { ...engine?.drops, queueDrops: engine?.queueDrops }];
+    });
+    const softnet = readFileSync('/proc/net/softnet_stat', 'utf8').split('\n');
+    const backlog = softnet.map((line) => Number.parseInt(line.split(' ')[1] ?? '0', 16) || 0);
+    return { engines: Object.fromEntries(await Promise.all(engines)), backlog };
+  }
+
+  async function requireInvariants(): Promise<void> {
     if (observer.violations.length === 0) return;
     const concerned = new Set(observer.violations.flatMap((violation) => violation.hosts));
     const logs = [
@@ -73,6 +85,7 @@ export async function runChaos(options: ChaosOptions): Promise<string> {
         .filter(({ name }) => concerned.has(name))
         .map((host) => [host.name, tail(lab.test.log(host))]),
       ...lab.cluster.members.map((member) => [member.name, member.logTail(5)]),
+      ['what was dropped', JSON.stringify(await drops())],
     ];
     throw new Error(failureText(run, observer.violations, Object.fromEntries(logs)));
   }

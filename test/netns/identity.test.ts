@@ -63,7 +63,7 @@ describe.skipIf(labObstacle())(`who a host is ${labObstacle() ?? ''}`, () => {
     expect(await problems(h2)).toBe('');
     // When that machine is gone, its address may be another's.
     await lab.endDaemon(h2, 'SIGKILL');
-    await until('it has a subnet of its own', async () => (await lab.status(h3)).lease !== undefined, 40_000);
+    await until('it has a subnet of its own', async () => (await lab.status(h3)).lease !== undefined, 60_000);
     expect(await lab.subnet(h3)).not.toBe(await keyOf(h2));
     await lab.on(h3, 'corduroy', 'down', '--release');
     lab.lab.startDaemon(h2);
