@@ -101,8 +101,8 @@ function format({ savedAt, revision, subnets, entries, ...rest }: RememberedNetw
 
 /** Milliseconds from one write to the next at least; a large network, which takes long to write, has longer pauses. */
 const SHORTEST_PAUSE = 200;
-/** Of the time, at the most, while the network changes all the time. */
-const SHARE_OF_TIME = 0.05;
+/** Of the time, at the most, for putting it together while the network changes all the time: nothing else goes on then. */
+const SHARE_OF_TIME = 0.005;
 /** Milliseconds from a write that failed to the next try. */
 const RETRY_AFTER = 5000;
 
@@ -166,13 +166,15 @@ export class NetworkMemory {
     this.#pending = undefined;
     if (capture === undefined) return;
     const { path, onFailure, onSuccess } = this.#options;
-    const startedAt = performance.now();
     const temporary = `${path}.tmp`; // Always the same one: a process that was killed leaves one behind at the most.
     try {
       await mkdir(dirname(path), { recursive: true, mode: 0o755 });
       const file = await open(temporary, 'w', 0o600);
       try {
-        await file.writeFile(format(capture()));
+        const startedAt = performance.now();
+        const text = format(capture());
+        this.#pause = Math.max(SHORTEST_PAUSE, (performance.now() - startedAt) / SHARE_OF_TIME);
+        await file.writeFile(text);
         await file.sync();
       } finally {
         await file.close();
@@ -180,7 +182,6 @@ export class NetworkMemory {
       await rename(temporary, path);
       if (this.#failed) onSuccess();
       this.#failed = false;
-      this.#pause = Math.max(SHORTEST_PAUSE, (performance.now() - startedAt) / SHARE_OF_TIME);
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => undefined);
       if (!this.#failed) onFailure(memoryError(path, error).message);

@@ -174,7 +174,7 @@ describe('over time', () => {
     await vi.advanceTimersByTimeAsync(150);
     await idle();
     expect([captures, readNetworkMemory(path).network?.revision]).toEqual([1, 1n]);
-    // A twentieth of the time at the most: how long a write took here, nobody knows.
+    // A small share of the time at the most: how long it took here, nobody knows.
     await vi.advanceTimersByTimeAsync(60_000);
     await waitFor(() => readNetworkMemory(path).network?.revision === 100n);
     expect(captures).toBe(2);
