@@ -74,6 +74,7 @@ export class LoneHost {
   /** What the kernel was brought to hold, every time. */
   readonly wishes: HostWish[] = [];
   iface: ExternalInterface = interfaceAt(ADDRESS);
+  hardwareOf: DaemonParts['hardwareOf'] = ({ mac }) => mac;
   /** Milliseconds that the monotonic clock is ahead. */
   ahead = 0;
 
@@ -181,7 +182,7 @@ function partsOf(host: LoneHost, log: RecordedLog): DaemonParts {
     },
     host: kernelOf(host),
     chooseInterface: async () => host.iface,
-    hardwareOf: ({ mac }) => mac,
+    hardwareOf: (iface) => host.hardwareOf(iface),
     connectDatapath: async () => {
       if (host.engine?.alive !== true)
         throw new CorduroyError('datapath', 'no data plane answers', { retryable: true });

@@ -143,6 +143,8 @@ export class Host {
   #options: HostOptions;
   readonly #cluster: Cluster;
   #seen = 0n;
+  /** Everything under the prefix as the watch has last shown it. */
+  seen: ClusterState | undefined;
 
   constructor(cluster: Cluster, options: HostOptions) {
     this.#cluster = cluster;
@@ -166,8 +168,9 @@ export class Host {
     );
   }
 
-  async ensure(): Promise<HeldLease> {
-    return this.keeper.ensure(this.wanted());
+  /** @param seen what the host goes by; by default it reads what there is */
+  async ensure(seen?: ClusterState): Promise<HeldLease> {
+    return this.keeper.ensure(this.wanted(), seen);
   }
 
   wanted(): Wanted {
@@ -199,12 +202,14 @@ export class Host {
     return (await this.ensure()).subnets.join(' ');
   }
 
-  /** What the daemon does on every event. */
+  /** What the daemon does when its watch begins anew, as it does after a restore; other events tell it less. */
   async observe(): Promise<void> {
     const { revision } = await this.#cluster.store.list(PREFIX);
     const state = await this.#cluster.state();
     if (revision < this.#seen) this.keeper.doubt();
+    else this.keeper.compare(revision);
     this.#seen = revision;
+    this.seen = state;
     this.keeper.observe(state, revision);
     await this.keeper.answerChallenges(state);
   }

@@ -10,6 +10,8 @@ import type {
 /** A store at whose calls a test can put something in: another host's write, a fault, time that passes. */
 export class HookedStore extends MemoryStore {
   beforeTransaction: (() => Promise<void>) | undefined;
+  /** Called when the transaction has been carried out, and before it is answered. */
+  afterTransaction: (() => Promise<void>) | undefined;
   /** Called when the renewal has been carried out, and before it is answered. */
   afterKeepLease: (() => Promise<void>) | undefined;
   readonly granted: LeaseId[] = [];
@@ -20,7 +22,9 @@ export class HookedStore extends MemoryStore {
     operations: readonly Operation[],
   ): Promise<TransactionResult> {
     await this.beforeTransaction?.();
-    return super.transaction(conditions, operations);
+    const result = await super.transaction(conditions, operations);
+    await this.afterTransaction?.();
+    return result;
   }
 
   override async grantLease(ttl: number): Promise<GrantedLease> {

@@ -15,6 +15,7 @@ const third = fc.constantFrom(1, 2, 3, 4, 61, 62, 63, 64);
 const accident = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant('work' as const), host }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('work all' as const) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('work behind' as const), host }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('observe' as const), host }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('pass' as const), seconds: fc.nat({ max: 90_000 }) }) },
   fc.record({ do: fc.constant('away' as const) }),
@@ -25,6 +26,7 @@ const accident = fc.oneof(
   fc.record({ do: fc.constant('delete lease' as const), host }),
   fc.record({ do: fc.constant('delete record' as const), host }),
   fc.record({ do: fc.constant('garbage' as const), host, leased: fc.boolean() }),
+  fc.record({ do: fc.constant('garbage record' as const), host, leased: fc.boolean() }),
   fc.record({ do: fc.constant('backup' as const) }),
   { weight: 2, arbitrary: fc.record({ do: fc.constant('restore' as const) }) },
 );
@@ -80,6 +82,8 @@ export class Model {
     switch (step.do) {
       case 'work':
         return this.#work(step.host);
+      case 'work behind':
+        return this.#workBehind(step.host);
       case 'work all':
         for (let index = 0; index < HOSTS; index++) await this.#work(index);
         return;
@@ -137,12 +141,26 @@ export class Model {
 
   /** What the daemon does in a round. */
   async #work(index: number): Promise<void> {
+    await this.#watched(index, async (one) => {
+      await one.observe();
+      if (one.dueAt <= this.cluster.clock.ms) await one.ensure(one.seen);
+      await one.observe(); // Its own write, as the watch shows it.
+    });
+  }
+
+  /** The same, where the watch has not yet shown what came since the last look. */
+  async #workBehind(index: number): Promise<void> {
+    await this.#watched(index, async (one) => {
+      if (one.dueAt <= this.cluster.clock.ms) await one.ensure(one.seen);
+    });
+  }
+
+  /** What a host does, and whether it has to change its subnet by that, and may. */
+  async #watched(index: number, work: (one: Host) => Promise<void>): Promise<void> {
     const one = this.#host(index);
     const before = one.keeper.isInUse ? one.keeper.subnets.join(' ') : '';
     try {
-      await one.observe();
-      if (one.dueAt <= this.cluster.clock.ms) await one.ensure();
-      await one.observe(); // Its own write, as the watch shows it.
+      await work(one);
     } catch (error) {
       if (!['store-unavailable', 'conflict'].includes((error as { code: string }).code)) throw error;
     }
@@ -184,6 +202,14 @@ export class Model {
         if ('host' in step) await this.#work(step.host);
         const key = `${PREFIX}/corduroy/nodes/${target?.nodeId}`;
         await cluster.store.transaction([], [{ do: 'delete', key }]).catch(requireUnavailable);
+        return 'host' in step ? this.#work(step.host) : undefined;
+      }
+      case 'garbage record': {
+        // Before and after, as above.
+        if ('host' in step) await this.#work(step.host);
+        const key = `${PREFIX}/corduroy/nodes/${target?.nodeId}`;
+        const leaseId = step.leased ? target?.keeper.held?.session.id : undefined;
+        await cluster.put(key, 'garbage', leaseId).catch(requireUnavailable);
         return 'host' in step ? this.#work(step.host) : undefined;
       }
       case 'garbage':
