@@ -15,7 +15,7 @@ export function challengesFolder(prefix: string): string {
 /** Seconds the question stays. */
 const CHALLENGE_TTL = 30;
 /** Milliseconds a node has to answer: a watch that has broken may pause for 5 s, and take as long to stand again. */
-export const PATIENCE = 15_000;
+const PATIENCE = 15_000;
 const POLL = 100;
 
 export interface ChallengeContext {

@@ -23,7 +23,7 @@ export interface Session {
   readonly renewAt: number;
 }
 
-/** Seconds before the end at which a lease is renewed, where the flag's margin is too long for the time to live. */
+/** A margin that is too long for the time to live is cut to this share of it. */
 const SHARE_OF_TTL = 2 / 3;
 
 /**

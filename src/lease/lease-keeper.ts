@@ -164,10 +164,9 @@ export class LeaseKeeper {
   doubt(): void {
     this.#stay();
     if (this.#held === undefined) return;
-    this.#lose(
-      'doubted',
-      'etcd has gone back in time (was it restored from a backup?): looking at the lease anew',
-    );
+    const reason = 'etcd has gone back in time (was it restored from a backup?): looking at the lease anew';
+    this.#options.log.warn(reason);
+    this.#lose('doubted', reason);
   }
 
   /**
@@ -293,9 +292,8 @@ export class LeaseKeeper {
   #lose(event: Extract<LeaseEvent, 'gone' | 'doubted' | 'taken'>, reason: string): void {
     const { log } = this.#options;
     if (event === 'taken') log.error(reason);
-    else if (event === 'doubted')
-      log.info(reason); // Mostly what an operator meant to do.
-    else log.warn(reason);
+    else if (event === 'gone') log.warn(reason);
+    else log.debug(reason); // What an operator meant to do, mostly; the next line says what came of it.
     this.#held = undefined;
     this.#go(event, reason);
   }

@@ -21,7 +21,7 @@ export async function release(store: Store, prefix: string, subnets: readonly Pr
   return await carryOut(store, decideRelease(await readSnapshot(store, prefix), subnets));
 }
 
-export function decideRelease(snapshot: Snapshot, subnets: readonly Prefix[]): Plan {
+function decideRelease(snapshot: Snapshot, subnets: readonly Prefix[]): Plan {
   const found = findLease(snapshot, subnets);
   if (found === undefined) return leftover(snapshot, subnets);
   const { entry } = found;

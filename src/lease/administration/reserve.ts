@@ -40,11 +40,7 @@ export async function reserve(
   return await carryOut(store, decideReserve(await readSnapshot(store, prefix), subnets, beneficiary));
 }
 
-export function decideReserve(
-  snapshot: Snapshot,
-  subnets: readonly Prefix[],
-  beneficiary: Beneficiary,
-): Plan {
+function decideReserve(snapshot: Snapshot, subnets: readonly Prefix[], beneficiary: Beneficiary): Plan {
   const config = configOf(snapshot);
   checkFit(subnets, config);
   if (beneficiary !== undefined && 'publicIp' in beneficiary)

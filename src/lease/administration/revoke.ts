@@ -34,7 +34,7 @@ interface Revocation {
   readonly plan: Plan;
 }
 
-export function decideRevoke(snapshot: Snapshot, subnets: readonly Prefix[], force: boolean): Revocation {
+function decideRevoke(snapshot: Snapshot, subnets: readonly Prefix[], force: boolean): Revocation {
   const found = findLease(snapshot, subnets);
   if (found === undefined) {
     const says = `${subnets.join(' and ')} is not leased: there is nothing to do`;

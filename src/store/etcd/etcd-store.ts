@@ -28,7 +28,7 @@ export function openEtcdStore(options: EtcdOptions): Store {
 }
 
 /** The Store in etcd, API version 3 (etcd 3.4 or later). Fields are private to the language: dumps show no password. */
-export class EtcdStore implements Store {
+class EtcdStore implements Store {
   readonly #connection: EtcdConnection;
   readonly #backoff: BackoffOptions;
   readonly #random: () => number;

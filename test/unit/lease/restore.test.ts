@@ -33,6 +33,7 @@ describe('etcd is restored from a backup', () => {
       name: 'at-risk',
       reason: expect.stringMatching(/back in time/),
     });
+    expect(host.log.loud).toEqual([expect.stringMatching(/^warn: etcd has gone back in time/)]);
     expect(await host.ensure()).toMatchObject({ modRevision });
     expect((await cluster.store.list('/')).revision).toBe(backup.revision);
     expect(host.keeper.state.name).toBe('held');
