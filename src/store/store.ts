@@ -32,7 +32,8 @@ export interface Store {
   watch(prefix: string, signal: AbortSignal): AsyncIterable<WatchEvent>;
   /**
    * This host's address has changed: connections that began with the old one are dead, and nobody will say so for long.
-   * Makes them anew; every watch yields a snapshot. Calls under way run into their deadline.
+   * Makes them anew; every watch yields a snapshot. Calls under way fail with
+   * `store-unavailable`.
    */
   reconnect(): void;
   /** Frees connections and timers. Watches must have been aborted before. */

@@ -15,6 +15,7 @@ import { CorduroyError } from '../../errors.ts';
 import { type ErrorContext, mayBeStaleToken, type Need, storeError } from './errors.ts';
 import { failover } from './failover.ts';
 import { type Credentials, DEFAULT_REQUEST_TIMEOUT_MS, type EtcdOptions, parseEndpoints } from './options.ts';
+import { Patience } from './patience.ts';
 import { type ResponseStream, responseStream } from './stream.ts';
 
 type Calls = Pick<Etcd3, 'kv' | 'leaseClient'>;
@@ -24,7 +25,9 @@ type Intercept = (...args: Parameters<Interceptor>) => ReturnType<Parameters<Int
 
 /** etcd's answer to a call without a token while it wants none; see `#authenticate`. */
 const NO_TOKEN = '';
-/** gRPC status UNAUTHENTICATED. */
+/** Status codes of gRPC, https://grpc.io/docs/guides/status-codes/. */
+const OK = 0;
+const DEADLINE_EXCEEDED = 4;
 const UNAUTHENTICATED = 16;
 
 /**
@@ -32,7 +35,7 @@ const UNAUTHENTICATED = 16;
  * retries, circuit breaker, watcher, lease and authentication are not used; failover.ts and `#authenticate` say why.
  */
 export class EtcdClient {
-  readonly requestTimeoutMs: number;
+  readonly #patience: Patience;
   readonly #etcd: Etcd3;
   readonly #endpoints: readonly string[];
   readonly #credentials: Credentials | undefined;
@@ -46,13 +49,12 @@ export class EtcdClient {
   constructor(options: EtcdOptions) {
     const { urls, secure } = parseEndpoints(options);
     const { tls, credentials } = options;
-    this.requestTimeoutMs = options.requestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS;
+    this.#patience = new Patience(options.requestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS);
     this.#endpoints = urls;
     this.#credentials = credentials;
     this.#context = {
       endpoints: urls,
       secure,
-      requestTimeoutMs: this.requestTimeoutMs,
       username: credentials?.username,
       certificateEnds: tls?.cert === undefined ? undefined : endOf(tls.cert),
     };
@@ -69,6 +71,11 @@ export class EtcdClient {
       defaultCallOptions: (context) => this.#callOptions(context),
       faultHandling: failover(urls, () => performance.now()),
     });
+  }
+
+  /** How long the next request may take, milliseconds. */
+  get requestTimeoutMs(): number {
+    return this.#patience.ms;
   }
 
   /**
@@ -199,21 +206,23 @@ export class EtcdClient {
   }
 
   #callOptions(context: CallContext): CallOptions {
-    const interceptors = [this.#interceptor(context)];
-    return context.isStream
-      ? { interceptors }
-      : { interceptors, deadline: Date.now() + this.requestTimeoutMs };
+    const timeout = this.requestTimeoutMs;
+    const interceptors = [this.#interceptor(context, timeout)];
+    return context.isStream ? { interceptors } : { interceptors, deadline: Date.now() + timeout };
   }
 
   /**
    * Adds the token, and to streams `hasleader`, which makes an etcd member that has lost its quorum end a watch
    * instead of keeping it open and silent (what clientv3 calls WithRequireLeader).
+   *
+   * @param timeout of the call, unless it is a stream; milliseconds
    */
-  #interceptor(context: CallContext): Interceptor {
+  #interceptor(context: CallContext, timeout: number): Interceptor {
     const intercept: Intercept = (options, nextCall) => {
       const call = nextCall(options);
       const start = call.start.bind(call);
       call.start = (metadata, listener) => {
+        const startedAt = performance.now();
         const token = context.service === 'Auth' ? undefined : this.#token;
         if (token) metadata.set('token', token);
         if (context.isStream) metadata.set('hasleader', 'true');
@@ -221,6 +230,9 @@ export class EtcdClient {
           onReceiveMetadata: (received) => listener?.onReceiveMetadata?.(received),
           onReceiveMessage: (message) => listener?.onReceiveMessage?.(message),
           onReceiveStatus: (status) => {
+            if (!context.isStream && status.code === OK)
+              this.#patience.answered(performance.now() - startedAt);
+            if (status.code === DEADLINE_EXCEEDED) this.#patience.ranOut(timeout);
             const refused = status.code === UNAUTHENTICATED;
             if (refused && this.#token === token) this.#token = undefined;
             // By etcd's own text, etcd3 would know an invalid token and repeat the call, for ever if need be. With a

@@ -1,5 +1,8 @@
+import { setMaxListeners } from 'node:events';
+import { CorduroyError } from '../../errors.ts';
 import { EtcdClient } from './client.ts';
 import type { EtcdAccess, EtcdOptions } from './options.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 /** A client that stays open until it is given back. */
 export interface TakenClient {
@@ -39,13 +42,10 @@ export class EtcdConnection {
     this.#current = this.#connect(this.#access());
   }
 
+  /** @throws CorduroyError as the task does; `store-unavailable` as soon as the connection is known to be dead */
   async use<T>(task: (client: EtcdClient) => Promise<T>): Promise<T> {
-    const { client, release } = this.take();
-    try {
-      return await task(client);
-    } finally {
-      release();
-    }
+    const { client, stale, release } = this.take();
+    return unlessAborted(task(client).finally(release), stale);
   }
 
   /** Looks whether certificates or password have changed: this is the only moment at which it does. */
@@ -62,7 +62,15 @@ export class EtcdConnection {
   /** For when the way to etcd has changed. */
   renew(): void {
     if (this.#closed) return;
-    this.#replace(this.#access()).stale.abort();
+    this.#replace(this.#access()).stale.abort(
+      new CorduroyError(
+        'store-unavailable',
+        'the connection to etcd is made anew: nobody knows what became of the call',
+        {
+          retryable: true,
+        },
+      ),
+    );
   }
 
   /** Breaks what is under way. */
@@ -90,7 +98,9 @@ export class EtcdConnection {
 
   #connect(access: EtcdAccess): Held {
     const client = new EtcdClient({ ...this.#options, ...access });
-    const held = { client, access, stale: new AbortController(), users: 0 };
+    const stale = new AbortController();
+    setMaxListeners(0, stale.signal); // one for every call under way
+    const held = { client, access, stale, users: 0 };
     this.#open.add(held);
     return held;
   }

@@ -19,7 +19,6 @@ import { EndpointFailure } from './failover.ts';
 export interface ErrorContext {
   readonly endpoints: readonly string[];
   readonly secure: boolean;
-  readonly requestTimeoutMs: number;
   readonly username: string | undefined;
   /** When the client certificate in use expires. */
   readonly certificateEnds: Date | undefined;
@@ -71,7 +70,7 @@ export function storeError(
   }
   if (cause instanceof GRPCDeadlineExceededError) {
     return unavailable(
-      `${failed}: ${etcd} did not answer within ${context.requestTimeoutMs} ms; ` +
+      `${failed}: ${etcd} did not answer in time (${said}); ` +
         'check that it has a leader (etcdctl endpoint status) and that no firewall drops the packets',
       cause,
     );

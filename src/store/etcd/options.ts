@@ -11,7 +11,10 @@ export interface EtcdOptions {
    * same object as before means that nothing has changed. Must not throw once it has returned something.
    */
   readonly access?: (() => EtcdAccess) | undefined;
-  /** How long one endpoint may take to answer one request. Milliseconds, sensible: 1000 … 10 000. Default 5000. */
+  /**
+   * How long one endpoint may take to answer one request, at the longest: patience.ts. Milliseconds, sensible:
+   * 1000 … 10 000. Default 5000.
+   */
   readonly requestTimeoutMs?: number | undefined;
   readonly watchBackoff?: BackoffOptions | undefined;
   /** Uniform in [0, 1). Default Math.random. */

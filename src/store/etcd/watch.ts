@@ -6,6 +6,7 @@ import type { EtcdClient } from './client.ts';
 import type { EtcdConnection } from './connection.ts';
 import { listKeys } from './list.ts';
 import type { BackoffOptions } from './options.ts';
+import { unlessAborted } from './unless-aborted.ts';
 import { byRevision, prefixRange } from './wire.ts';
 
 export interface WatchContext {
@@ -136,16 +137,6 @@ function lost(prefix: string, why: string): CorduroyError {
     `the watch of the keys under "${prefix}" broke: ${why}; reading them again`,
     { retryable: true },
   );
-}
-
-/** The promise, or a rejection as soon as the signal aborts; what becomes of the promise then is nobody's concern. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-    if (signal.aborted) abort();
-  });
 }
 
 /** Resolves after the time, or at once when the signal aborts. */

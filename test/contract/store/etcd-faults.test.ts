@@ -157,6 +157,23 @@ describe('faults of etcd', () => {
     expect(earlyView.of('interrupted')).toEqual([]);
   });
 
+  test('the way to it changes while it is silent: calls under way fail at once', async () => {
+    const store = open();
+    await put(store, '/w/before', '');
+    await etcd.pause();
+    try {
+      const listing = store.list('/');
+      const asked = performance.now();
+      await sleep(100);
+      store.reconnect();
+      await expect(listing).rejects.toMatchObject({ code: 'store-unavailable', retryable: true });
+      expect(performance.now() - asked).toBeLessThan(1000);
+    } finally {
+      etcd.resume();
+    }
+    await expect.poll(() => put(store, '/w/after', '').catch(() => 0n)).toBeGreaterThan(0n);
+  });
+
   test('compacted under a watcher that lags: it catches up by a snapshot', async () => {
     let hurry = false;
     const store = open();
