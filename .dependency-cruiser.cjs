@@ -50,6 +50,11 @@ module.exports = {
       ['^src/(net|wire|lease|config|host/state|datapath/datapath)'],
       'A backend computes; it runs nothing.',
     ),
+    restrict(
+      'enroll',
+      ['^src/(net|config|store|host)/', '^src/backend/registry', '^src/daemon/(control-client|status)\\.ts$'],
+      'How a host comes to belong to a cluster; the daemon is asked as by any command.',
+    ),
     restrict('host', ['^src/net/'], 'Effects on the host, without policy.'),
     restrict('config', ['^src/net/'], 'Parsing and validation.'),
   ],

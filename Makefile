@@ -3,10 +3,13 @@
 
 NODE_MIN := 20.19
 CHECK_NODE := const v = (s) => s.split(".").map(Number), [a, b] = v(process.versions.node), [c, d] = v("$(NODE_MIN)"); process.exit(a > c || (a === c && b >= d) ? 0 : 1)
-# command:package, for what a build, the demo and the tests run
+# command:package, for what a build needs, then for what the demo and the tests run
+BUILD_TOOLS := cc:gcc strip:binutils
 TOOLS := etcd:etcd-server etcdctl:etcd-client ip:iproute2 nft:nftables iptables:iptables ping:iputils-ping \
-         iperf3:iperf3 nsenter:util-linux sysctl:procps openssl:openssl cc:gcc
-TEST_TOOLS := clang:clang strace:strace ethtool:ethtool
+         iperf3:iperf3 nsenter:util-linux sysctl:procps openssl:openssl
+TEST_TOOLS := clang:clang strace:strace ethtool:ethtool systemd-nspawn:systemd-container mmdebstrap:mmdebstrap \
+              dockerd:docker.io /usr/lib/cni/bridge:containernetworking-plugins lintian:lintian man:man-db \
+              busybox:busybox-static zsh:zsh fish:fish
 HEADERS := /usr/include/stdio.h:libc6-dev /usr/include/linux/if_tun.h:linux-libc-dev
 
 CC      ?= cc
@@ -16,55 +19,75 @@ HARDENING = -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 600
 CHAOS_SECONDS ?= 1800
+PREFIX  ?= /usr/local
+MAINTAINER ?= Corduroy packagers <corduroy@example.org>
+# The time of all files of a package: that of what is checked out, so that it can be made again.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 VERSION  = $(shell node -p 'require("./package.json").version')
 SOURCES := $(shell find src -name '*.ts')
 NATIVE  := $(wildcard src/datapath/native/*.c src/datapath/native/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages test-packages build check demo test test-sanitized test-chaos test-unit coverage bench soak fuzz clean root
+.PHONY: help setup check-node packages build-packages test-packages build install uninstall deb check demo test test-sanitized test-chaos test-unit coverage bench soak fuzz clean root
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: packages node_modules/.package-lock.json ## install what is missing: Debian packages (as root), node modules
 
-packages:
-	@node -e '$(CHECK_NODE)' || { echo "Node.js $(NODE_MIN) or newer is missing: install it from nodejs.org or your distribution" >&2; exit 1; }
-	@missing=""; \
-	for tool in $(TOOLS); do PATH="$$PATH:/usr/sbin:/sbin" command -v "$${tool%%:*}" >/dev/null || missing="$$missing $${tool#*:}"; done; \
-	for header in $(HEADERS); do [ -e "$${header%%:*}" ] || missing="$$missing $${header#*:}"; done; \
-	if [ -z "$$missing" ]; then exit 0; fi; \
-	if ! command -v apt-get >/dev/null; then echo "missing, under these names in Debian:$$missing; install them and run make again" >&2; exit 1; fi; \
-	if [ "$$(id -u)" != 0 ]; then echo "missing:$$missing. Run: sudo apt-get install --no-install-recommends$$missing" >&2; exit 1; fi; \
-	echo "installing from Debian:$$missing"; \
-	policy=/usr/sbin/policy-rc.d; \
+# In a shell: installs the packages $missing from Debian, of which none starts a service. What apt said is in apt.log.
+define apt-install
+policy=/usr/sbin/policy-rc.d; \
 	if [ ! -e $$policy ]; then \
 	  trap 'rm -f '$$policy EXIT; \
 	  printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; \
 	fi; \
 	export DEBIAN_FRONTEND=noninteractive; \
 	{ apt-get install -y -q --no-install-recommends $$missing || \
-	  { apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; }; } >apt.log 2>&1 \
-	  && rm -f apt.log || { cat apt.log >&2; rm -f apt.log; exit 1; }
+	  { apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; }; } >apt.log 2>&1
+endef
+
+# In a shell: those packages of the commands $(1), each as command:package, whose commands are missing.
+define find-missing
+missing=""; \
+	for tool in $(1); do PATH="$$PATH:/usr/sbin:/sbin" command -v "$${tool%%:*}" >/dev/null || missing="$$missing $${tool#*:}"; done
+endef
+
+# Installs the packages of the commands $(1) and of the headers that are missing.
+define install-missing
+	@$(find-missing); \
+	for header in $(HEADERS); do [ -e "$${header%%:*}" ] || missing="$$missing $${header#*:}"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then echo "missing, under these names in Debian:$$missing; install them and run make again" >&2; exit 1; fi; \
+	if [ "$$(id -u)" != 0 ]; then echo "missing:$$missing. Run: sudo apt-get install --no-install-recommends$$missing" >&2; exit 1; fi; \
+	echo "installing from Debian:$$missing"; \
+	$(apt-install) && rm -f apt.log || { cat apt.log >&2; rm -f apt.log; exit 1; }
+endef
+
+packages: check-node
+	$(call install-missing,$(BUILD_TOOLS) $(TOOLS))
+
+build-packages: check-node
+	$(call install-missing,$(BUILD_TOOLS))
+
+check-node:
+	@node -e '$(CHECK_NODE)' || { echo "Node.js $(NODE_MIN) or newer is missing: install it from nodejs.org or your distribution" >&2; exit 1; }
 
 # What only some tests need: without them these are skipped, and say so.
 test-packages: packages
-	@missing=""; \
-	for tool in $(TEST_TOOLS); do PATH="$$PATH:/usr/sbin:/sbin" command -v "$${tool%%:*}" >/dev/null || missing="$$missing $${tool#*:}"; done; \
+	@$(call find-missing,$(TEST_TOOLS)); \
 	[ -n "$$(find /usr/lib/llvm-*/lib/clang -name 'libclang_rt.fuzzer*' 2>/dev/null)" ] || missing="$$missing libclang-rt-14-dev"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	echo "installing from Debian, for some of the tests:$$missing"; \
-	apt-get install -y -q --no-install-recommends $$missing >apt.log 2>&1 || \
-	  { apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; } >apt.log 2>&1 || \
-	  echo "could not install$$missing: the tests that need them are skipped; see apt.log" >&2; \
-	[ -n "$$(command -v clang)" ] && rm -f apt.log || true
+	$(apt-install) && rm -f apt.log || \
+	  echo "could not install$$missing: the tests that need them are skipped; see apt.log" >&2
 
 # No dependency needs its install scripts.
 node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-build: setup dist/corduroy.js dist/corduroy-datapath ## compile to dist/
+build: build-packages dist/corduroy.js dist/corduroy-datapath ## compile to dist/
 
 dist/corduroy.js: $(SOURCES) tsconfig.json tsconfig.build.json package.json node_modules/.package-lock.json
 	@find dist -mindepth 1 ! -name corduroy-datapath ! -path 'dist/sanitized*' ! -path 'dist/fuzz*' -delete 2>/dev/null || true
@@ -82,6 +105,16 @@ dist/sanitized/corduroy-datapath: $(NATIVE) package.json
 	$(CC) $(C_DIALECT) -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
 	  '-DCORDUROY_VERSION="$(VERSION)"' -o $@ $(filter %.c,$(NATIVE))
 
+install: dist/corduroy.js dist/corduroy-datapath ## copy it to where it is to run (PREFIX=/usr/local DESTDIR=)
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' src/packaging/install.sh install
+	@echo "installed below $(DESTDIR)$(PREFIX); what is next: docs/install.md"
+
+uninstall: ## remove what make install copied (the same PREFIX and DESTDIR)
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' src/packaging/install.sh uninstall
+
+deb: build ## a Debian package in dist/ (MAINTAINER='NAME <ADDRESS>')
+	@MAINTAINER='$(MAINTAINER)' SOURCE_DATE_EPOCH='$(SOURCE_DATE_EPOCH)' src/packaging/debian/build.sh
+
 check: setup ## types, lint, format, import rules
 	node_modules/.bin/tsc -p tsconfig.json
 	node_modules/.bin/biome check .
@@ -90,10 +123,10 @@ check: setup ## types, lint, format, import rules
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "this needs root, for network namespaces and TUN devices. Run: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
 
-demo: root build ## three hosts on this machine, from nothing to ping and back (KEEP=1 leaves them up)
+demo: root setup build ## three hosts on this machine, from nothing to ping and back (KEEP=1 leaves them up)
 	@KEEP=$(KEEP) examples/demo/demo.sh
 
-test: root build test-packages check ## everything: types, lint, unit, contract and whole-program tests
+test: root build test-packages check deb ## everything: types, lint, unit, contract and whole-program tests
 	node_modules/.bin/vitest run
 
 test-sanitized: root build test-packages dist/sanitized/corduroy-datapath ## the network tests on a data plane with ASan and UBSan
@@ -107,19 +140,19 @@ test-chaos: root build test-packages ## random faults of etcd, daemons and addre
 test-unit: build ## only the tests that need no root
 	node_modules/.bin/vitest run --project unit
 
-coverage: root build ## the tests, with coverage in coverage/
+coverage: root setup build ## the tests, with coverage in coverage/
 	node_modules/.bin/vitest run --coverage
 
-bench: root build ## the data path against plain routing and VXLAN; memory and start-up of the daemon; large clusters
+bench: root setup build ## the data path against plain routing and VXLAN; memory and start-up of the daemon; large clusters
 	@node test/bench/datapath.mjs --svg dist/bench.svg
 	@node test/bench/daemon.mjs
 	@node test/bench/scale.mjs
 
-soak: root build ## ten minutes of mixed traffic and table swaps (SOAK_SECONDS=600)
+soak: root setup build ## ten minutes of mixed traffic and table swaps (SOAK_SECONDS=600)
 	@node test/bench/soak.mjs --seconds $(SOAK_SECONDS)
 
 fuzz: ## look for defects of the native data plane with random packets and messages (FUZZ_SECONDS=60 a target)
 	@test/fuzz/run.sh $(FUZZ_SECONDS)
 
-clean: ## remove what the build made
-	rm -rf dist coverage node_modules
+clean: ## remove what the build and the tests made
+	rm -rf dist coverage node_modules "$${XDG_CACHE_HOME:-/var/cache}/corduroy-test"

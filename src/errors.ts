@@ -12,6 +12,8 @@ export type ErrorCode =
   | 'store-unavailable'
   /** etcd answered, and refuses: credentials, permissions. */
   | 'store-denied'
+  /** Who answers in etcd's place shows a certificate that is not to be trusted. */
+  | 'untrusted'
   /** etcd answered something this program does not understand. */
   | 'store-protocol'
   /** The etcd lease to be kept or read does not exist (any more). */
@@ -38,6 +40,8 @@ export type ErrorCode =
   | 'no-daemon'
   /** The daemon answered, and could not do what was asked. */
   | 'daemon-refused'
+  /** Docker's daemon cannot be reached (retryable), refuses, or has what contradicts the lease. */
+  | 'docker'
   /** A deadline given by the user has passed. */
   | 'timeout';
 

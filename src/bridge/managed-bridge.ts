@@ -1,13 +1,21 @@
-import type { HostState } from '../host/state.ts';
+import type { HostState, Port } from '../host/state.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { gateway } from './subnet-env.ts';
 
-/** The bridge of `--bridge NAME`: the subnet's first address, the overlay's MTU, forwarding on. */
-export function bridgeState(name: string, subnets: readonly Prefix[], mtu: number): HostState {
+/**
+ * The bridge of `--bridge NAME`: the subnet's first address, the overlay's MTU, forwarding on.
+ * @param ports what was attached to it, if somebody deletes it
+ */
+export function bridgeState(
+  name: string,
+  subnets: readonly Prefix[],
+  mtu: number,
+  ports: readonly Port[] = [],
+): HostState {
   const addresses = subnets.map((subnet) => ({ ip: gateway(subnet), length: subnet.length }));
   const mac = macOf(subnets);
   return {
-    links: [{ name, kind: 'bridge', mtu, addresses, ...(mac === undefined ? {} : { mac }) }],
+    links: [{ name, kind: 'bridge', mtu, addresses, ports, ...(mac === undefined ? {} : { mac }) }],
     routes: [],
     sysctls: [{ path: `net/ipv4/conf/${name}/forwarding`, value: '1' }],
   };

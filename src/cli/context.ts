@@ -43,16 +43,18 @@ export async function withStore<T>(
 }
 
 /** @throws CorduroyError `usage` */
-export function requireRoot(command: string): void {
+export function requireRoot(command: string, why = 'for devices and network namespaces'): void {
   if (process.getuid?.() === 0) return;
-  throw new CorduroyError(
-    'usage',
-    `${command} needs root, for devices and network namespaces: run it with sudo`,
-  );
+  throw new CorduroyError('usage', `${command} needs root, ${why}: run it with sudo`);
 }
 
 function warn(message: string): void {
   process.stderr.write(`corduroy: ${message}\n`);
+}
+
+/** For people, beside what is printed: scripts read standard output. */
+export function note(text: string): void {
+  process.stderr.write(`${text}\n`);
 }
 
 export function print(text: string): void {

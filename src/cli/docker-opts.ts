@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { dockerOptions } from '../bridge/docker-options.ts';
+import { dockerOptions } from '../bridge/docker/mk-docker-opts.ts';
 import { CorduroyError } from '../errors.ts';
 import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
 import { optionsOf, print, withDaemonFlags } from './context.ts';

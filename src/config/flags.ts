@@ -1,6 +1,8 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
+import { messageOf } from '../errors.ts';
 import { isHostAddress } from '../net/host-address.ts';
 import { Ip } from '../net/ip.ts';
+import { Prefix } from '../net/prefix.ts';
 import { INSTANCE_NAME } from './names.ts';
 
 /**
@@ -43,6 +45,19 @@ const ABSOLUTE_PATH = (value: string) =>
 
 const unfit = (value: string) =>
   isHostAddress(Ip.parse(value)) ? undefined : 'it is none a host can have, so nobody could send to it';
+
+const brokenNameRule = (value: string) =>
+  /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/.test(value)
+    ? undefined
+    : 'a network name begins with a letter or digit; letters, digits, dots, dashes and underscores follow';
+
+const brokenNetworkRule = (value: string) => {
+  try {
+    return Prefix.parse(value).family === 4 ? undefined : 'it has to be an IPv4 network';
+  } catch (error) {
+    return messageOf(error);
+  }
+};
 
 export const FLAGS = {
   'etcd-endpoints': {
@@ -162,6 +177,12 @@ export const FLAGS = {
     help: 'masquerade without fully randomised source ports',
     default: false,
   },
+  'ip-masq-exclude': {
+    kind: 'list',
+    value: 'CIDRS',
+    help: 'destinations outside the network that see containers by their own addresses; comma-separated',
+    check: (value) => brokenNetworkRule(value),
+  },
   'iptables-resync': {
     kind: 'integer',
     value: 'SECONDS',
@@ -179,6 +200,59 @@ export const FLAGS = {
     kind: 'boolean',
     help: "add a blackhole route for this host's subnet: packets to containers that do not exist stay here",
     default: false,
+  },
+  docker: {
+    kind: 'string',
+    value: 'HOW',
+    help: 'how Docker gets the subnet, to be kept right or watched: options, daemon-json, network (see corduroy docker)',
+    oneOf: ['off', 'options', 'daemon-json', 'network'],
+    default: 'off',
+  },
+  'docker-network': {
+    kind: 'string',
+    value: 'NAME',
+    help: 'name of the Docker network of --docker=network',
+    default: 'corduroy',
+    check: brokenNameRule,
+  },
+  'docker-socket': {
+    kind: 'string',
+    value: 'FILE',
+    help: "dockerd's socket",
+    default: '/run/docker.sock',
+    check: ABSOLUTE_PATH,
+  },
+  'docker-config-file': {
+    kind: 'string',
+    value: 'FILE',
+    help: "dockerd's configuration file",
+    default: '/etc/docker/daemon.json',
+    check: ABSOLUTE_PATH,
+  },
+  'cni-conflist': {
+    kind: 'string',
+    value: 'FILE',
+    help: 'CNI network configuration to write and keep current (see corduroy cni install)',
+    check: ABSOLUTE_PATH,
+  },
+  'cni-network': {
+    kind: 'string',
+    value: 'NAME',
+    help: 'name of the network of --cni-conflist (default: corduroy)',
+    check: brokenNameRule,
+  },
+  'cni-bridge': {
+    kind: 'string',
+    value: 'NAME',
+    help: "bridge that the CNI plugins make for it (default: --bridge's, or corduroy-cni)",
+    check: LINK_NAME,
+  },
+  'datapath-unit': {
+    kind: 'string',
+    value: 'UNIT',
+    help: 'systemd unit that runs the data plane, in place of a process that this daemon starts',
+    check: (value) =>
+      /^[A-Za-z0-9@._-]+\.service$/.test(value) ? undefined : 'it has to be the name of a service unit',
   },
   'datapath-engine': {
     kind: 'string',

@@ -32,6 +32,10 @@ export function namesFor(instance: string): Names {
 export const RUN_FILES = {
   daemonSocket: 'corduroyd.sock',
   datapathSocket: 'datapath.sock',
+  /** With --datapath-unit: where the other leads to. Its folder is of the user that the unit runs as. */
+  unitSocket: 'datapath/datapath.sock',
+  /** The unit's EnvironmentFile. */
+  datapathEnvironment: 'datapath.env',
   datapathLog: 'datapath.log',
   /** What the daemon has put on this host: `corduroy down` works from it when the daemon is gone. */
   state: 'state.json',

@@ -225,9 +225,11 @@ function withoutEffect(values: FlagValues): string[] {
     'net-config-path': "Corduroy reads the network config from etcd (see 'corduroy config set --help')",
     'public-ipv6': 'no backend carries packets over IPv6 yet',
   };
-  return Object.entries(reasons).flatMap(([name, reason]) =>
+  const unused = Object.entries(reasons).flatMap(([name, reason]) =>
     values[name as FlagName] === undefined ? [] : [`--${name} has no effect: ${reason}`],
   );
+  const excludes = values['ip-masq-exclude'].length > 0 && !values['ip-masq'];
+  return [...unused, ...(excludes ? ['--ip-masq-exclude has no effect without --ip-masq'] : [])];
 }
 
 function usage(message: string): CorduroyError {

@@ -1,15 +1,22 @@
 import { rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
-import { CorduroyError, messageOf } from '../errors.ts';
+import { CorduroyError, isCode, messageOf } from '../errors.ts';
 import { daemonRequest } from './control-client.ts';
 import type { StatusDocument } from './status.ts';
 
 /** What the daemon's socket offers: HTTP, JSON, for root only (mode 0600). */
 export interface ControlHandlers {
   readonly status: () => Promise<StatusDocument>;
+  /** Reads the settings again, and takes them up. Rejects with `usage` when they cannot be used: nothing is changed then. */
+  readonly reload: () => Promise<Reloaded>;
   /** Ends the daemon; with `release`, gives its lease back first. */
   readonly stop: (release: boolean) => Promise<void>;
+}
+
+export interface Reloaded {
+  /** Names of the flags that have another value now. */
+  readonly changed: readonly string[];
 }
 
 /** Also the lock of the run-dir: of two daemons, the second finds the first answering and gives up. */
@@ -19,7 +26,7 @@ export async function serveControl(socketPath: string, handlers: ControlHandlers
   const server = createServer((request, response) => {
     respond(request, handlers).then(
       (body) => send(response, 200, body),
-      (error: unknown) => send(response, error instanceof NotFound ? 404 : 500, { error: messageOf(error) }),
+      (error: unknown) => send(response, codeFor(error), { error: messageOf(error) }),
     );
   });
   const mask = process.umask(0o177); // The socket is never open to others, not even for a moment.
@@ -88,6 +95,8 @@ async function respond(request: IncomingMessage, handlers: ControlHandlers): Pro
   switch (`${request.method} ${request.url}`) {
     case 'GET /v1/status':
       return handlers.status();
+    case 'POST /v1/reload':
+      return handlers.reload();
     case 'POST /v1/stop':
       await handlers.stop(false);
       return {};
@@ -95,8 +104,13 @@ async function respond(request: IncomingMessage, handlers: ControlHandlers): Pro
       await handlers.stop(true);
       return {};
     default:
-      throw new NotFound('there are GET /v1/status and POST /v1/stop');
+      throw new NotFound('there are GET /v1/status, POST /v1/reload and POST /v1/stop');
   }
+}
+
+function codeFor(error: unknown): number {
+  if (error instanceof NotFound) return 404;
+  return isCode(error, 'usage') ? 400 : 500;
 }
 
 function send(response: ServerResponse, code: number, body: unknown): void {

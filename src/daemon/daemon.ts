@@ -4,24 +4,21 @@ import { subnetsIn } from '../bridge/subnet-env.ts';
 import { etcdPrefix } from '../config/etcd.ts';
 import type { FlagValues } from '../config/flags.ts';
 import { STATE_FILES } from '../config/names.ts';
-import type { Options } from '../config/options.ts';
-import { type Datapath, ENGINES } from '../datapath/datapath.ts';
+import { ENGINES } from '../datapath/datapath.ts';
 import { CorduroyError, isCode, messageOf } from '../errors.ts';
 import { readIfThere } from '../host/atomic-file.ts';
 import type { Hint } from '../host/hints.ts';
 import type { ExternalInterface } from '../host/state.ts';
-import type { RandomInt } from '../ipam/pick-subnet.ts';
 import type { Machine } from '../lease/acquire.ts';
 import { LeaseKeeper } from '../lease/lease-keeper.ts';
 import { leaseKey } from '../lease/lease-record.ts';
 import type { StoredLease } from '../lease/lease-table.ts';
 import { selectPeers } from '../lease/peers.ts';
-import type { Log } from '../observe/log.ts';
-import type { Store } from '../store/store.ts';
 import { VERSION } from '../version.ts';
 import { ConfigChoice } from './config-choice.ts';
-import { DatapathKeeper, type LaunchDatapath } from './datapath-keeper.ts';
-import type { HostKeeper, HostWish } from './host-keeper.ts';
+import type { DaemonParts } from './daemon-parts.ts';
+import { DatapathKeeper } from './datapath-keeper.ts';
+import type { HostWish } from './host-keeper.ts';
 import { InterfaceKeeper, isInside, requireOutside } from './interface-keeper.ts';
 import { LeaseMinder, leaseProblem, RETRY_OUT_OF_SUBNETS } from './lease-minder.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
@@ -30,25 +27,6 @@ import { Problems } from './problems.ts';
 import { Recall } from './recall.ts';
 import { RejectedKeys } from './rejected-keys.ts';
 import { Wake } from './wake.ts';
-
-/** What the daemon takes from outside, so that the entry point wires it and tests can hold it. */
-export interface DaemonParts {
-  readonly options: Options;
-  readonly machine: Machine;
-  readonly store: Store;
-  readonly log: Log;
-  readonly random: RandomInt;
-  /** Monotonic milliseconds. */
-  readonly now: () => number;
-  readonly sleep: (milliseconds: number) => Promise<void>;
-  readonly host: HostKeeper;
-  /** Rejects with `no-interface`. */
-  readonly chooseInterface: () => Promise<ExternalInterface>;
-  /** What tells this machine from a copy of it, see NodeRecord. */
-  readonly hardwareOf: (iface: ExternalInterface) => string;
-  readonly connectDatapath: () => Promise<Datapath>;
-  readonly launchDatapath: LaunchDatapath;
-}
 
 /** Milliseconds between rounds while something is missing; whatever etcd says starts one at once. */
 const RETRY_AFTER = 1000;
@@ -87,6 +65,7 @@ export class Daemon {
   readonly #recall: Recall;
   readonly #minder: LeaseMinder;
   readonly #startedAt: number;
+  #progressAt: number;
   #stopped = false;
   /** Whether the last round brought everything about. */
   #settled = false;
@@ -100,6 +79,7 @@ export class Daemon {
     this.#prefix = prefix;
     this.machine = machine;
     this.#startedAt = now();
+    this.#progressAt = this.#startedAt;
     this.view = new NetworkView(prefix);
     this.#problems = new Problems(log, now);
     this.rejected = new RejectedKeys(log);
@@ -133,6 +113,7 @@ export class Daemon {
     this.datapath = new DatapathKeeper({
       connect: parts.connectDatapath,
       launch: parts.launchDatapath,
+      isLaunchedFor: parts.isLaunchedFor,
       build: VERSION,
       onGone: () => this.hint('host'),
       log,
@@ -163,11 +144,15 @@ export class Daemon {
   }
 
   async #rounds(signal: AbortSignal): Promise<void> {
+    const { now, onChange } = this.#parts;
     while (!signal.aborted) {
+      this.#progressAt = now();
       const round = this.#stopped ? Promise.resolve(Number.POSITIVE_INFINITY) : this.#round();
       this.#current = round;
       const pause = Math.min(await round, REMIND_EVERY);
+      this.#progressAt = now();
       this.#problems.remind();
+      onChange?.();
       if (!signal.aborted) await this.#wake.wait(pause);
     }
   }
@@ -191,6 +176,11 @@ export class Daemon {
     return this.#settled && this.datapath.isRunning;
   }
 
+  /** When a round last began or ended, monotonic milliseconds: one begins every minute, and has its deadlines. */
+  get progressAt(): number {
+    return this.#progressAt;
+  }
+
   /** What is wrong now, a sentence each. */
   get problems(): string[] {
     const { moved } = this.leases;
@@ -204,7 +194,7 @@ export class Daemon {
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
-    const { store } = this.#parts;
+    const { store, onChange } = this.#parts;
     for await (const event of store.watch(`${this.#prefix}/`, signal)) {
       const wentBack = this.view.apply(event);
       const etcd = this.#problems.of('etcd');
@@ -219,6 +209,7 @@ export class Daemon {
         this.#answer();
       }
       this.#wake.now();
+      onChange?.();
     }
   }
 
@@ -234,7 +225,7 @@ export class Daemon {
 
   /** One round. @returns milliseconds until the next one is due at the latest */
   async #round(): Promise<number> {
-    const { host, now } = this.#parts;
+    const { host, now, containers } = this.#parts;
     if (now() >= host.resyncAt) this.interfaces.distrust();
     if (now() >= this.leases.stayUntil) this.view.letGo();
     try {
@@ -260,6 +251,7 @@ export class Daemon {
       const graceEnds = stayUntil > now() ? stayUntil : Number.POSITIVE_INFINITY;
       const due = Math.min(
         Math.min(leaseDueAt, host.resyncAt, graceEnds) - now(),
+        ...containers.map(({ dueIn = Number.POSITIVE_INFINITY }) => dueIn),
         forwards ? REMIND_EVERY : RECHECK_FORWARDING,
       );
       return settled ? due : Math.min(due, this.#retryAfter());
@@ -310,7 +302,7 @@ export class Daemon {
 
   /** The parts are independent: a firewall that cannot be set must not keep routes from the data plane. */
   async #apply(backend: Backend, input: BackendInput): Promise<boolean> {
-    const { host, options } = this.#parts;
+    const { host, options, containers } = this.#parts;
     const { ranges, subnets } = input;
     const desired = backend.desired(input);
     const networks = ranges.map(({ network }) => network);
@@ -330,6 +322,8 @@ export class Daemon {
     const subnetFile = { families, mtu: backend.mtu, ipMasq };
     const fileDone = await problems.attempt('subnet file', () => host.writeSubnetFile(subnetFile));
     if (ipMasq) this.#checkForwarding();
+    if (fileDone)
+      for (const one of containers) await problems.attempt(one.name, () => one.ensure(subnetFile));
     return linksDone && firewallDone && datapathDone && fileDone;
   }
 

@@ -10,6 +10,8 @@ export interface DatapathKeeperOptions {
   readonly connect: () => Promise<Datapath>;
   /** Starts an engine of the kind, and waits until it answers; it is idle then. */
   readonly launch: LaunchDatapath;
+  /** Whether the engine that runs is known to have been started as `launch` would. */
+  readonly isLaunchedFor?: ((wanted: WantedEngine) => boolean) | undefined;
   /** The version of the engine that `launch` starts. */
   readonly build: string;
   /** Called when an engine that was in use has gone. */
@@ -19,7 +21,8 @@ export interface DatapathKeeperOptions {
   readonly now: () => number;
 }
 
-export type LaunchDatapath = (wanted: Pick<DatapathState, 'engine' | 'config'>) => Promise<unknown>;
+export type WantedEngine = Pick<DatapathState, 'engine' | 'config'>;
+export type LaunchDatapath = (wanted: WantedEngine) => Promise<unknown>;
 
 /** Milliseconds: an engine that lives longer had no fault at its start. */
 const SHORT_LIFE = 500;
@@ -104,7 +107,7 @@ export class DatapathKeeper {
     try {
       const sameKind = name === state.engine;
       const isIdle = sameKind && held === undefined;
-      if (isIdle && this.#launchedFor === commandOf(state)) return await this.#configure(state);
+      if (isIdle && this.#isLaunchedFor(state)) return await this.#configure(state);
       const how = isIdle
         ? 'is idle, and was started by somebody else, perhaps otherwise'
         : sameKind
@@ -116,6 +119,10 @@ export class DatapathKeeper {
     } finally {
       engine.close();
     }
+  }
+
+  #isLaunchedFor(state: DatapathState): boolean {
+    return this.#launchedFor === commandOf(state) || this.#options.isLaunchedFor?.(state) === true;
   }
 
   async #start(state: DatapathState): Promise<Datapath> {

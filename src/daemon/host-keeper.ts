@@ -5,12 +5,13 @@ import { formatSubnetEnv, type SubnetEnv } from '../bridge/subnet-env.ts';
 import { ROUTE_PROTOCOL, RUN_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
 import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
+import { BridgePorts } from '../host/bridge-ports.ts';
 import { Firewall, type FirewallState } from '../host/firewall.ts';
 import type { Hint } from '../host/hints.ts';
 import type { Ownership } from '../host/plan.ts';
 import { reconcileHost } from '../host/reconcile.ts';
 import { formatRoute, type HostState, type RouteState, routeDestination } from '../host/state.ts';
-import type { Prefix } from '../net/prefix.ts';
+import { Prefix } from '../net/prefix.ts';
 import type { Log } from '../observe/log.ts';
 import { type HostRecord, readHostRecord, removeIfOwn, writeHostRecord } from './state-file.ts';
 import { Trust } from './trust.ts';
@@ -42,6 +43,7 @@ export class HostKeeper {
   readonly #log: Log;
   readonly #own: Omit<Ownership, 'blackholes'>;
   readonly #firewall: Firewall;
+  readonly #ports: BridgePorts;
   readonly #recordFile: string;
   readonly #sees: (hint: Part) => boolean;
   readonly #trust: Readonly<Record<Part, Trust>>;
@@ -51,8 +53,16 @@ export class HostKeeper {
   /**
    * @param now monotonic milliseconds
    * @param sees whether a change would be hinted at with `distrust`
+   * @param ports of the bridge of --bridge
    */
-  constructor(options: Options, log: Log, now: () => number, sees: (hint: Part) => boolean = () => false) {
+  constructor(
+    options: Options,
+    log: Log,
+    now: () => number,
+    sees: (hint: Part) => boolean = () => false,
+    ports: BridgePorts = new BridgePorts(options.flags.bridge),
+  ) {
+    this.#ports = ports;
     this.#options = options;
     this.#log = log;
     this.#sees = sees;
@@ -107,7 +117,9 @@ export class HostKeeper {
     // On record before they are added, and off it only when they are gone.
     const owned = [...new Set([...this.#record.blackholes, ...blackholes])];
     this.remember({ blackholes: owned });
-    const changes = await reconcileHost(host, { ...this.#own, blackholes: owned });
+    const changes = await reconcileHost(host, { ...this.#own, blackholes: owned }, (found) =>
+      this.#ports.look(found),
+    );
     this.remember({ blackholes });
     if (changes.length > 0) this.#log.info(`host set up: ${changes.join('; ')}`);
   }
@@ -136,7 +148,8 @@ export class HostKeeper {
 
   #complete({ host, subnets, mtu }: HostWish): HostState {
     const { flags } = this.#options;
-    const bridge = flags.bridge === undefined ? undefined : bridgeState(flags.bridge, subnets, mtu);
+    const bridge =
+      flags.bridge === undefined ? undefined : bridgeState(flags.bridge, subnets, mtu, this.#ports.known);
     const blackholes = flags['ip-blackhole-route']
       ? subnets.map((prefix): RouteState => ({ type: 'blackhole', prefix, metric: BLACKHOLE_METRIC }))
       : [];
@@ -153,13 +166,15 @@ export class HostKeeper {
   }
 
   async #setFirewall({ networks, subnets }: HostWish): Promise<void> {
-    const { flags } = this.#options;
+    const { flags, names } = this.#options;
     const network = networks.find(({ family }) => family === 4);
     const subnet = subnets.find(({ family }) => family === 4);
     if (network === undefined || subnet === undefined) return;
     const state: FirewallState = {
       network,
       subnet,
+      device: names.tun,
+      exclude: flags['ip-masq-exclude'].map(Prefix.parse),
       forward: flags['iptables-forward-rules'],
       masquerade: !flags['ip-masq'] ? 'off' : flags['ip-masq-fully-random-disable'] ? 'on' : 'fully-random',
     };

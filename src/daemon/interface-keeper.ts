@@ -1,22 +1,26 @@
+import type { FlagValues } from '../config/flags.ts';
 import type { SubnetRange } from '../config/network-config.ts';
 import { CorduroyError } from '../errors.ts';
+import type { InterfaceWishes } from '../host/interface-choice.ts';
 import type { ExternalInterface } from '../host/state.ts';
 import type { Log } from '../observe/log.ts';
 
+/** Rejects with `no-interface`. */
+export type ChooseInterface = (before: ExternalInterface | undefined) => Promise<ExternalInterface>;
+
 /** Keeps the choice of the interface that the traffic between hosts goes by, and follows its address and MTU. */
 export class InterfaceKeeper {
-  readonly #choose: () => Promise<ExternalInterface>;
+  readonly #choose: ChooseInterface;
   readonly #log: Log;
   #chosen: ExternalInterface | undefined;
   #isSure = false;
 
-  /** @param choose rejects with `no-interface` */
-  constructor(choose: () => Promise<ExternalInterface>, log: Log) {
+  constructor(choose: ChooseInterface, log: Log) {
     this.#choose = choose;
     this.#log = log;
   }
 
-  /** The same object for as long as nothing of it changes. */
+  /** The same object for as long as nothing of it changes but the reason. */
   get chosen(): ExternalInterface | undefined {
     return this.#chosen;
   }
@@ -29,10 +33,10 @@ export class InterfaceKeeper {
   /** @throws CorduroyError `no-interface`; what was chosen before stays chosen */
   async ensure(): Promise<ExternalInterface> {
     if (this.#chosen !== undefined && this.#isSure) return this.#chosen;
-    const found = await this.#choose();
+    const found = await this.#choose(this.#chosen);
     this.#isSure = true;
     const before = this.#chosen;
-    if (before?.mac === found.mac && textOf(before) === textOf(found)) return before;
+    if (isSame(found, before) && before !== undefined) return before;
     this.#chosen = found;
     this.#log.info(
       `${before === undefined ? 'using' : 'the way to the other hosts has changed: now'} ${textOf(found)}`,
@@ -57,6 +61,25 @@ export function requireOutside(iface: ExternalInterface, ranges: readonly Subnet
   const networks = ranges.map(({ network }) => network).join(' and ');
   const text = `this host's address ${iface.address} lies inside the network ${networks}`;
   throw new CorduroyError('no-interface', `${text}: choose another --iface, or another Network`);
+}
+
+/** What the flags say about the interface. */
+export function interfaceWishes(flags: FlagValues): InterfaceWishes {
+  return {
+    iface: flags.iface,
+    ifaceRegex: flags['iface-regex'],
+    ifaceCanReach: flags['iface-can-reach'],
+    publicIp: flags['public-ip'],
+    etcdEndpoints: flags['etcd-endpoints'],
+  };
+}
+
+function isSame(
+  { name, mac, mtu, address, publicIp }: ExternalInterface,
+  before: ExternalInterface | undefined,
+): boolean {
+  const isLike = before?.name === name && before.mac === mac && before.mtu === mtu;
+  return isLike && before.address.equals(address) && before.publicIp.equals(publicIp);
 }
 
 function textOf({ name, address, publicIp, mtu, why }: ExternalInterface): string {

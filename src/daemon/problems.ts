@@ -12,6 +12,9 @@ const PARTS = [
   'data plane',
   'subnet file',
   'forwarding',
+  'docker',
+  'cni',
+  'foreign rules',
   'memory',
   'daemon',
 ] as const;

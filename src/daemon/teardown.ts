@@ -1,6 +1,8 @@
 import { existsSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { removeOwnConflist } from '../bridge/cni/conflist-file.ts';
+import { removeDockerNetwork } from '../bridge/docker/network-look.ts';
 import { ROUTE_PROTOCOL, RUN_FILES, STATE_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
 import { connectDatapath, shutdownDatapath } from '../datapath/client.ts';
@@ -42,6 +44,8 @@ export async function tearDown(options: Options, { release, force }: TearDownOpt
   const known = daemon.length > 0 || existsSync(stateFile);
   if (!known && !force) await requireNothing(own, runDir);
 
+  const { flags } = options;
+  const docker = flags.docker === 'network' ? (await removeDockerNetwork(options)).removed : [];
   const engine = await stopEngine(join(runDir, RUN_FILES.datapathSocket), record.enginePid);
   const host = await removeFromHost(own);
   const firewallNames = { table: names.nftTable, chain: names.iptablesChain };
@@ -56,12 +60,16 @@ export async function tearDown(options: Options, { release, force }: TearDownOpt
   const folders = record.folders.flatMap((top) => upTo(dirname(subnetFile?.path ?? top), top));
   return [
     ...daemon,
+    ...docker,
+    ...removeOwnConflist(flags),
     ...engine,
     ...host.map((line) => line.replace(/ (delete|dev)\b/g, '')),
     ...firewall,
     ...(subnetFile !== undefined && removeIfOwn(subnetFile) ? [subnetFile.path] : []),
     ...files.filter(removeFile),
-    ...[...folders, ...(known ? [runDir, stateDir] : [])].filter(removeFolder),
+    ...[...folders, ...(known ? [dirname(join(runDir, RUN_FILES.unitSocket)), runDir, stateDir] : [])].filter(
+      removeFolder,
+    ),
   ];
 }
 

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, lstatSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CorduroyError, messageOf } from '../errors.ts';
@@ -28,16 +28,18 @@ export interface LaunchOptions {
   /** Appended to. */
   readonly logFile: string;
   readonly programs: EnginePrograms;
-  /** How long the engine may take until it answers. Milliseconds; default 10 000. */
+  /** How long the engine may take until it answers. Milliseconds; default LAUNCH_TIMEOUT_MS. */
   readonly timeoutMs?: number;
 }
 
+/** How long an engine may take until it answers. */
+export const LAUNCH_TIMEOUT_MS = 10_000;
 /** Milliseconds. The native engine answers within a few. */
 const POLL_MS = 5;
 const QUOTED_LINES = 5;
 
 /** The command line of an engine. What opens the device becomes the engine, or is it, so its pid is the engine's. */
-export function engineCommand(options: LaunchOptions): readonly [string, ...string[]] {
+export function engineCommand(options: Omit<LaunchOptions, 'logFile'>): readonly [string, ...string[]] {
   const { engine, tunName, queues, offload } = options;
   const { datapath, node, dgram } = options.programs;
   const device = [tunName, '--listen', resolve(options.socketPath)];
@@ -56,9 +58,10 @@ export function engineCommand(options: LaunchOptions): readonly [string, ...stri
  * @throws CorduroyError `datapath` with the last lines that it logged
  */
 export async function launchEngine(options: LaunchOptions): Promise<{ readonly pid: number }> {
-  const deadline = performance.now() + (options.timeoutMs ?? 10_000);
+  const { socketPath, timeoutMs = LAUNCH_TIMEOUT_MS } = options;
   const { log, logStart } = openLog(options.logFile);
   const [program, ...args] = engineCommand(options);
+  removeLink(socketPath);
   let child: ChildProcess;
   try {
     child = spawn(program, args, {
@@ -78,29 +81,64 @@ export async function launchEngine(options: LaunchOptions): Promise<{ readonly p
   child.once('exit', (code, signal) => {
     ending ??= signal === null ? `exit code ${code}` : `signal ${signal}`;
   });
+  const outcome = await untilAnswering(
+    socketPath,
+    { isOwn: (pid) => pid === child.pid, ending: () => ending },
+    timeoutMs,
+  );
+  if (outcome.how === 'answers') {
+    child.removeAllListeners();
+    child.unref();
+    return { pid: outcome.pid };
+  }
+  if (outcome.how === 'silent') child.kill('SIGKILL');
+  const what =
+    outcome.how === 'silent'
+      ? `did not answer within ${timeoutMs} ms and was ended`
+      : `ended at once (${outcome.ending})`;
+  throw new CorduroyError(
+    'datapath',
+    `the data plane "${[program, ...args].join(' ')}" ${what}; see ${options.logFile}: ${lastLines(options.logFile, logStart)}`,
+  );
+}
 
-  const failed = (what: string) =>
-    new CorduroyError(
-      'datapath',
-      `the data plane "${[program, ...args].join(' ')}" ${what}: ${lastLines(options.logFile, logStart)}`,
-    );
+/** An engine that has been started. */
+export interface EngineProcess {
+  /** Whether the process id is this one's. */
+  readonly isOwn: (pid: number) => boolean | Promise<boolean>;
+  /** How it ended; `undefined` while it runs. Asked every few milliseconds. */
+  readonly ending: () => string | undefined | Promise<string | undefined>;
+}
+
+type LaunchOutcome =
+  | { readonly how: 'answers'; readonly pid: number }
+  | { readonly how: 'silent' }
+  | { readonly how: 'ended'; readonly ending: string };
+
+/**
+ * Waits for the process to answer HELLO. Another engine may hold the socket: only an answer of the process itself
+ * counts, and one that finds the socket taken ends soon.
+ */
+export async function untilAnswering(
+  socketPath: string,
+  { isOwn, ending }: EngineProcess,
+  timeoutMs = LAUNCH_TIMEOUT_MS,
+): Promise<LaunchOutcome> {
+  const deadline = performance.now() + timeoutMs;
   for (;;) {
     const left = deadline - performance.now();
-    if (left <= 0) {
-      child.kill('SIGKILL');
-      throw failed(
-        `did not answer within ${options.timeoutMs ?? 10_000} ms and was ended; see ${options.logFile}`,
-      );
-    }
-    if (ending !== undefined) throw failed(`ended at once (${ending}); see ${options.logFile}`);
-    // Another engine may hold the socket: only an answer of the child itself counts, and tun-exec refuses soon.
-    if (child.pid !== undefined && (await answeringPid(options.socketPath, left)) === child.pid) {
-      child.removeAllListeners();
-      child.unref();
-      return { pid: child.pid };
-    }
+    if (left <= 0) return { how: 'silent' };
+    const ended = await ending();
+    if (ended !== undefined) return { how: 'ended', ending: ended };
+    const pid = await answeringPid(socketPath, left);
+    if (pid !== undefined && (await isOwn(pid))) return { how: 'answers', pid };
     await sleep(POLL_MS);
   }
+}
+
+/** Left by a daemon whose engine ran as a unit: an engine binds its socket only where nothing or a socket is. */
+function removeLink(socketPath: string): void {
+  if (lstatSync(socketPath, { throwIfNoEntry: false })?.isSymbolicLink()) rmSync(socketPath);
 }
 
 /** The pid of the engine that answers HELLO, if one does. In slices, so that an early end of the child is noticed. */

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CorduroyError, messageOf } from '../errors.ts';
 
@@ -19,6 +19,7 @@ export function writeAtomically(
   try {
     const created = mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     writeFileSync(temporary, content, { mode });
+    chmodSync(temporary, mode); // Of a root with a strict umask, too.
     renameSync(temporary, path);
     return { written: true, ...(created === undefined ? {} : { created }) };
   } catch (error) {

@@ -22,6 +22,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   nft: 'nftables',
   iptables: 'iptables',
   'iptables-restore': 'iptables',
+  'iptables-save': 'iptables',
+  openssl: 'openssl',
 };
 
 /**

@@ -1,3 +1,6 @@
+import { DOCKER_USER } from './forward-rules.ts';
+import type { Port } from './state.ts';
+
 /**
  * What somebody has changed, perhaps this program itself: a link or route of Corduroy's, its firewall rules, or the way
  * to the other hosts. A hint only says where to look: what is wrong, the comparison finds out.
@@ -22,6 +25,8 @@ export interface Surroundings {
   readonly external: () => string | undefined;
   /** Destinations of Corduroy's routes as ip writes them: a foreign route that takes the place of one tells only itself. */
   readonly destinations: () => ReadonlySet<string>;
+  /** Is told of each link that is a port of the bridge. */
+  readonly onPort?: (port: Port) => void;
 }
 
 /** `label`: each line says what it is about. Not `-d`: its lines are many times as long, a container makes ten of them. */
@@ -30,6 +35,7 @@ export const IP_MONITOR = ['-o', 'monitor', 'label', 'link', 'address', 'route']
 export const NFT_MONITOR = ['-s', '-t', 'monitor', 'ruleset'] as const;
 
 const LINK = /^\[LINK\](Deleted )?\d+: ([^:@]+)(?:@[^:]*)?: <([^>]*)> mtu (\d+)/;
+const PORT = /^\[LINK\](\d+): .* master (\S+) /;
 const ADDRESS = /^\[ADDR\](?:Deleted )?\d+: (\S+)\s+inet6? .* scope (\S+)/;
 const ROUTE = /^\[ROUTE\](?:Deleted )?(?:(?:unicast|blackhole|unreachable|prohibit|throw) )?(\S+)(.*)$/;
 const TYPES_OF_OTHERS = /^\[ROUTE\](?:Deleted )?(?:local|broadcast|multicast|anycast|nat) /;
@@ -58,6 +64,9 @@ export class IpHints {
     const [, deleted, name = '', flags = '', mtu = ''] = LINK.exec(line) ?? [];
     const { tun, bridge } = this.#watched;
     if (name === tun) return 'host';
+    const [, index, master] = PORT.exec(line) ?? [];
+    if (bridge !== undefined && master === bridge && deleted === undefined)
+      this.#surroundings.onPort?.({ index: Number(index), name });
     const external = this.#surroundings.external();
     if (name === '' || (name !== bridge && name !== external)) return undefined;
     const words = flags.split(',');
@@ -91,8 +100,8 @@ export class IpHints {
 const CHANGE = /^(add|create|insert|replace|delete|destroy) (\S+) ip (\S+)(?: (\S+))?/;
 
 /**
- * What a line of `nft monitor` hints at. Whoever changes a rule of FORWARD with iptables declares the chain again, and
- * what others add there is theirs: only what is taken away may be Corduroy's.
+ * What a line of `nft monitor` hints at. Rules of others in the chains where Corduroy's stand may decide on packets before
+ * them. Whoever changes a rule of FORWARD with iptables declares that chain again: only that it is taken away matters.
  */
 export function nftHint(line: string, { table, chain }: Watched): Hint | undefined {
   if (line.startsWith('# ERROR')) return 'firewall'; // The kernel's buffer ran over.
@@ -101,5 +110,6 @@ export function nftHint(line: string, { table, chain }: Watched): Hint | undefin
   if (ofTable !== 'filter') return undefined;
   const removes = verb === 'delete' || verb === 'destroy' || verb === 'replace';
   if (kind === 'table') return removes ? 'firewall' : undefined;
-  return name === chain || (name === 'FORWARD' && removes) ? 'firewall' : undefined;
+  if (name === 'FORWARD') return removes || kind === 'rule' ? 'firewall' : undefined;
+  return name === chain || name === DOCKER_USER ? 'firewall' : undefined;
 }

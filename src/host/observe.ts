@@ -5,7 +5,10 @@ import type { InterfaceAddress, ObservedHost, ObservedLink, RouteState } from '.
 
 /** The part of `ip -j -d address show` that is read. */
 export interface LinkRecord {
+  readonly ifindex?: number;
   readonly ifname: string;
+  /** The bridge (or bond) it is a port of. */
+  readonly master?: string;
   /** Hardware address. */
   readonly address?: string;
   readonly ifalias?: string;
@@ -63,6 +66,8 @@ export function observedLink(record: LinkRecord): ObservedLink {
     mtu: record.mtu,
     queueLength: record.txqlen ?? 0,
     addresses: addressesOf(record),
+    ...(record.ifindex !== undefined && { index: record.ifindex }),
+    ...(record.master !== undefined && { master: record.master }),
   };
 }
 

@@ -6,6 +6,7 @@ import {
   type LinkState,
   type ObservedHost,
   type ObservedLink,
+  type Port,
   type RouteState,
 } from './state.ts';
 
@@ -38,6 +39,7 @@ export function planHost(wanted: HostState, found: ObservedHost, own: Ownership)
         own,
       ),
     ),
+    ...wanted.links.flatMap((link) => planPorts(link, remaining)),
     ...planRoutes(wanted, found, ours, gone, own),
   ];
 }
@@ -101,6 +103,18 @@ function planLink(wanted: LinkState, found: ObservedLink | undefined, own: Owner
       .map((address) => `address add ${address} dev ${name}`),
     ...(found?.up ? [] : [`link set dev ${name} up`]),
   ];
+}
+
+/** Whoever deletes a bridge leaves its ports behind; those of one that stands are for others to choose. */
+function planPorts({ name, ports = [] }: LinkState, found: readonly ObservedLink[]): string[] {
+  if (found.some((link) => link.name === name)) return [];
+  return found
+    .filter((link) => link.master === undefined && ports.some((port) => isPort(port, link)))
+    .map((link) => `link set dev ${link.name} master ${name}`);
+}
+
+function isPort(port: Port, { index, name }: ObservedLink): boolean {
+  return port.index === index && port.name === name;
 }
 
 function createLines(link: LinkState): string[] {

@@ -3,16 +3,23 @@ import { CorduroyError, messageOf } from '../errors.ts';
 import { run } from './exec.ts';
 import { observeHost } from './observe.ts';
 import { type Ownership, planHost, planRemoval } from './plan.ts';
-import type { HostState, Sysctl } from './state.ts';
+import type { HostState, ObservedHost, Sysctl } from './state.ts';
 
 /**
  * Makes the host what it should be: reads, compares, applies one batch, verifies.
  *
+ * @param look is shown what the host was like before
  * @returns what was changed, one line each; empty when all was right
  * @throws CorduroyError `host-command` naming what could not be brought about, or `foreign-object`
  */
-export async function reconcileHost(wanted: HostState, own: Ownership): Promise<string[]> {
-  const lines = planHost(wanted, await observeHost(own.protocol), own);
+export async function reconcileHost(
+  wanted: HostState,
+  own: Ownership,
+  look: (found: ObservedHost) => void = () => undefined,
+): Promise<string[]> {
+  const found = await observeHost(own.protocol);
+  look(found);
+  const lines = planHost(wanted, found, own);
   const complaint = await applyBatch(lines);
   if (lines.length > 0) {
     const left = planHost(wanted, await observeHost(own.protocol), own);

@@ -18,6 +18,14 @@ export interface LinkState {
   readonly addresses: readonly InterfaceAddress[];
   /** Hardware address to create it with; the kernel's choice when absent. */
   readonly mac?: string;
+  /** What was attached to a bridge, and is attached again when it has to be created. */
+  readonly ports?: readonly Port[];
+}
+
+/** A link as the kernel tells it from others: a name may be given again. */
+export interface Port {
+  readonly index: number;
+  readonly name: string;
 }
 
 export interface InterfaceAddress {
@@ -57,6 +65,9 @@ export interface ObservedLink {
   /** Packets that wait for whoever reads a tun. */
   readonly queueLength: number;
   readonly addresses: readonly InterfaceAddress[];
+  readonly index?: number;
+  /** The bridge it is a port of. */
+  readonly master?: string;
 }
 
 export function formatInterfaceAddress({ ip, length }: InterfaceAddress): string {

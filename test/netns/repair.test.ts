@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -6,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isRunning } from '../../src/host/is-running.ts';
 import { LAB_BRIDGE, type LabHost, labFolder } from '../../src/lab/topology.ts';
 import { Prefix } from '../../src/net/prefix.ts';
+import { hasLegacyIptables, legacyPath } from '../support/iptables-legacy.ts';
 import { bridgeAddress, labObstacle, TestLab, until } from '../support/lab.ts';
 
 /** Seconds between comparisons that no change has asked for: longer than any test. */
@@ -87,6 +87,24 @@ describe.skipIf(labObstacle())(`what hands change on a host ${labObstacle() ?? '
     await until('the daemon is content', async () => (await lab.status(host)).ready);
     const took = performance.now() - start;
     expect(took).toBeLessThan(SOON);
+  });
+
+  it('the bridge is deleted, and its containers are attached again', async () => {
+    await quiet();
+    const index = async () => (await lab.on(host, 'ip', '-o', 'link', 'show', LAB_BRIDGE)).split(':')[0];
+    const before = await index();
+    expect(await lab.pings(host.container.namespace, bridgeAddress(subnet))).toBe(true);
+    await shell(`ip link add late type veth peer name late-c && ip link set late master ${LAB_BRIDGE} up`);
+    await shell(`ip link add other type veth peer name other-c && ip link set other up`);
+    await lab.on(host, 'ip', 'link', 'delete', LAB_BRIDGE);
+    await until('the container has its gateway', () =>
+      lab.pings(host.container.namespace, bridgeAddress(subnet), 0.2),
+    );
+    expect(await index()).not.toBe(before);
+    const ports = await lab.on(host, 'ip', '-o', 'link', 'show', 'master', LAB_BRIDGE);
+    expect(ports).toMatch(/: late@/);
+    expect(ports).not.toMatch(/: other@/);
+    await shell('ip link delete late; ip link delete other');
   });
 
   it('says of a foreign route in the place of its own, and leaves it', async () => {
@@ -214,15 +232,11 @@ describe.skipIf(labObstacle())(`what hands change on a host ${labObstacle() ?? '
     ]);
   });
 
-  const legacy = spawnSync('iptables-legacy', ['-S', 'FORWARD']).status === 0;
-  it.skipIf(!legacy)(
+  it.skipIf(!hasLegacyIptables())(
     'looks every few seconds at rules of iptables-legacy, which nft cannot see',
     async () => {
-      const folder = join(labFolder(lab.lab.spec.name), 'legacy');
-      wrap(folder, 'iptables', 'exec iptables-legacy "$@"');
-      wrap(folder, 'iptables-restore', 'exec iptables-legacy-restore "$@"');
       await lab.endDaemon(host, 'SIGTERM');
-      lab.lab.startDaemon(host, [], { PATH: `${folder}:${lab.lab.environment().PATH}` });
+      lab.lab.startDaemon(host, [], { PATH: legacyPath(lab) });
       await lab.lab.untilReady(host);
       await quiet();
       await lab.on(host, 'iptables-legacy', '-F', 'CORDUROY-FORWARD');

@@ -70,7 +70,7 @@ describe.skipIf(labObstacle())(`a daemon that comes and goes ${labObstacle() ?? 
   });
 
   it('gives the data plane its routes although the firewall cannot be set', async () => {
-    const without = await lab.pathWithout('iptables', 'iptables-restore');
+    const without = await lab.pathWithout('iptables', 'iptables-save', 'iptables-restore');
     await lab.endDaemon(h1, 'SIGTERM');
     lab.lab.startDaemon(h1, [], { PATH: without });
     await until('it says so', async () => (await problemsOf(h1)).includes('the command iptables'));

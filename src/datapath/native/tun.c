@@ -125,7 +125,10 @@ int tun_attach(const char *name, unsigned flags)
     }
     fd = open(TUN_CONTROL, O_RDWR | O_CLOEXEC);
     if (fd < 0) {
-        report("cannot open %s: %s: load the module (modprobe tun), run as root", TUN_CONTROL, strerror(errno));
+        report("cannot open %s: %s: %s", TUN_CONTROL, strerror(errno),
+               errno == EACCES ? "run as root, or open it to all, as udev does (chmod 666), since attaching to a device "
+                                 "takes more than that"
+                               : "load the module: modprobe tun");
         return -1;
     }
     if (attach(fd, name, flags) < 0) {

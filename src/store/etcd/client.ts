@@ -18,7 +18,7 @@ import { type Credentials, DEFAULT_REQUEST_TIMEOUT_MS, type EtcdOptions, parseEn
 import { Patience } from './patience.ts';
 import { type ResponseStream, responseStream } from './stream.ts';
 
-type Calls = Pick<Etcd3, 'kv' | 'leaseClient'>;
+type Calls = Pick<Etcd3, 'kv' | 'leaseClient' | 'auth'>;
 type CallOptions = NonNullable<Parameters<Etcd3['kv']['range']>[1]>;
 type Interceptor = NonNullable<CallOptions['interceptors']>[number];
 type Intercept = (...args: Parameters<Interceptor>) => ReturnType<Parameters<Interceptor>[1]>;
@@ -223,7 +223,7 @@ export class EtcdClient {
       const start = call.start.bind(call);
       call.start = (metadata, listener) => {
         const startedAt = performance.now();
-        const token = context.service === 'Auth' ? undefined : this.#token;
+        const token = context.method === 'authenticate' ? undefined : this.#token;
         if (token) metadata.set('token', token);
         if (context.isStream) metadata.set('hasleader', 'true');
         start(metadata, {

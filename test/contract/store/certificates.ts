@@ -41,15 +41,23 @@ export class Authority {
     return join(this.folder, name);
   }
 
-  /** A certificate for 127.0.0.1 and localhost, to serve and to be shown by a client. @param ends default: tomorrow */
-  async issue(commonName: string, ends = new Date(Date.now() + 86_400_000)): Promise<CertificateFiles> {
+  /**
+   * A certificate for 127.0.0.1 and localhost, to serve and to be shown by a client.
+   * @param ends default: tomorrow
+   * @param begins default: a minute ago
+   */
+  async issue(
+    commonName: string,
+    ends = new Date(Date.now() + 86_400_000),
+    begins = new Date(Date.now() - 60_000),
+  ): Promise<CertificateFiles> {
     const name = `${commonName}-${++this.#issued}`;
     await this.#openssl(
       ...['req', ...NEW_KEY, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${commonName}`],
     );
     await this.#openssl(
       ...['ca', '-batch', '-notext', '-config', 'ca.conf', '-in', `${name}.csr`],
-      ...['-out', `${name}.pem`, '-startdate', asn1(new Date(Date.now() - 60_000)), '-enddate', asn1(ends)],
+      ...['-out', `${name}.pem`, '-startdate', asn1(begins), '-enddate', asn1(ends)],
     );
     return { ca: this.path('ca.pem'), cert: this.path(`${name}.pem`), key: this.path(`${name}.key`) };
   }

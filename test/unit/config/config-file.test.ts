@@ -73,6 +73,12 @@ describe('the configuration file', () => {
       'node-name': 'h1',
       'log-level': 'debug',
       'log-format': 'json',
+      'ip-masq-exclude': '192.168.0.0/16',
+      docker: 'network',
+      'docker-network': 'cdy',
+      'cni-network': 'cdy',
+      'cni-bridge': 'br8',
+      'datapath-unit': 'corduroy-datapath.service',
     };
     const content = Object.fromEntries(
       Object.entries(FLAGS)

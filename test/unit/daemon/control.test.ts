@@ -6,12 +6,18 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { daemonRequest } from '../../../src/daemon/control-client.ts';
 import { type ControlHandlers, serveControl, serveHealth } from '../../../src/daemon/control-server.ts';
 import type { StatusDocument } from '../../../src/daemon/status.ts';
+import { CorduroyError } from '../../../src/errors.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 const STATUS = { schema: 1, pid: 4711 } as StatusDocument;
 
 function handlers(over: Partial<ControlHandlers> = {}): ControlHandlers {
-  return { status: async () => STATUS, stop: async () => undefined, ...over };
+  return {
+    status: async () => STATUS,
+    reload: async () => ({ changed: [] }),
+    stop: async () => undefined,
+    ...over,
+  };
 }
 
 function closing(server: Server): Server {
@@ -39,6 +45,7 @@ describe("the daemon's socket", () => {
     ['GET', '/v2/status'],
     ['POST', '/v1/status'],
     ['GET', '/v1/stop'],
+    ['GET', '/v1/reload'],
     ['POST', '/v1/stop?release=yes'],
   ] as const)('%s %s is none of its paths, and does nothing', async (method, request) => {
     let stopped = false;
@@ -47,8 +54,24 @@ describe("the daemon's socket", () => {
         stopped = true;
       },
     });
-    await expect(daemonRequest(path, method, request)).rejects.toThrow(/there are GET \/v1\/status and POST/);
+    await expect(daemonRequest(path, method, request)).rejects.toThrow(/there are GET \/v1\/status, POST/);
     expect(stopped).toBe(false);
+  });
+
+  test('reads the settings again, and says what has changed or why they are refused', async () => {
+    let good = true;
+    const { path } = await serve({
+      reload: async () => {
+        if (good) return { changed: ['iface'] };
+        throw new CorduroyError('usage', '"ifcae" is not a setting');
+      },
+    });
+    expect(await daemonRequest(path, 'POST', '/v1/reload')).toEqual({ changed: ['iface'] });
+    good = false;
+    await expect(daemonRequest(path, 'POST', '/v1/reload')).rejects.toMatchObject({
+      code: 'daemon-refused',
+      message: '"ifcae" is not a setting',
+    });
   });
 
   test('an answer that fails says why, and the next one is not harmed', async () => {

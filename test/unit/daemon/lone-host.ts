@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import type { ContainerSetup } from '../../../src/bridge/container-setup.ts';
 import { resolveOptions } from '../../../src/config/options.ts';
-import { Daemon, type DaemonParts } from '../../../src/daemon/daemon.ts';
+import { Daemon } from '../../../src/daemon/daemon.ts';
+import type { DaemonParts } from '../../../src/daemon/daemon-parts.ts';
 import type { HostKeeper, HostWish } from '../../../src/daemon/host-keeper.ts';
 import { CorduroyError } from '../../../src/errors.ts';
 import type { ExternalInterface } from '../../../src/host/state.ts';
@@ -75,6 +77,8 @@ export class LoneHost {
   readonly wishes: HostWish[] = [];
   iface: ExternalInterface = interfaceAt(ADDRESS);
   hardwareOf: DaemonParts['hardwareOf'] = ({ mac }) => mac;
+  containers: ContainerSetup[] = [];
+  onChange: () => void = () => undefined;
   /** Milliseconds that the monotonic clock is ahead. */
   ahead = 0;
 
@@ -181,6 +185,8 @@ function partsOf(host: LoneHost, log: RecordedLog): DaemonParts {
       await moment();
     },
     host: kernelOf(host),
+    containers: host.containers,
+    onChange: () => host.onChange(),
     chooseInterface: async () => host.iface,
     hardwareOf: (iface) => host.hardwareOf(iface),
     connectDatapath: async () => {

@@ -13,6 +13,17 @@ describe('writeAtomically', () => {
     expect(readdirSync(folder)).toEqual(['subnet.env']);
   });
 
+  test('has its mode whatever the umask is', () => {
+    const path = join(temporaryFolder(), 'file');
+    const before = process.umask(0o077);
+    try {
+      writeAtomically(path, 'one', 0o644);
+    } finally {
+      process.umask(before);
+    }
+    expect(statSync(path).mode & 0o777).toBe(0o644);
+  });
+
   test('says which folder it had to create: the topmost', () => {
     const folder = temporaryFolder();
     expect(writeAtomically(join(folder, 'a', 'b', 'file'), 'x', 0o600)).toEqual({

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { IpHints, nftHint, type Surroundings, type Watched } from '../../../src/host/hints.ts';
+import type { Port } from '../../../src/host/state.ts';
 
 const WATCHED: Watched = {
   tun: 'corduroy0',
@@ -112,6 +113,19 @@ describe('what ip monitor says', () => {
     expect(hints.read(card('BROADCAST,MULTICAST,UP,LOWER_UP', 9000))).toBe('interface');
   });
 
+  test('ports of the bridge are told of, those of other bridges are not', () => {
+    const ports: Port[] = [];
+    const hints = ipHints({ onPort: (port) => ports.push(port) });
+    for (const line of [
+      '[LINK]5: v1@NONE: <BROADCAST> mtu 1500 master cbr0 state DOWN \\    link/ether',
+      '[LINK]6: v2@if5: <BROADCAST> mtu 1500 master cbr01 state DOWN \\    link/ether',
+      '[LINK]Deleted 7: v3@NONE: <BROADCAST> mtu 1500 master cbr0 state DOWN \\    link/ether',
+      '[LINK]8: v4@if9: <BROADCAST,UP> mtu 1500 qdisc noqueue state UP \\    link/ether',
+    ])
+      expect(hints.read(line)).toBeUndefined();
+    expect(ports).toEqual([{ index: 5, name: 'v1' }]);
+  });
+
   test('which one is external is asked each time', () => {
     let external: string | undefined;
     const hints = ipHints({ external: () => external });
@@ -131,6 +145,11 @@ describe('what nft monitor says', () => {
     'delete rule ip filter CORDUROY-FORWARD handle 2',
     'insert rule ip filter CORDUROY-FORWARD counter packets 0 bytes 0 drop',
     'delete table ip filter',
+    'add rule ip filter FORWARD counter packets 0 bytes 0 drop',
+    'insert rule ip filter FORWARD oifname "docker0" counter packets 0 bytes 0 jump DOCKER',
+    'add chain ip filter DOCKER-USER',
+    'add rule ip filter DOCKER-USER counter packets 0 bytes 0 return',
+    'delete chain ip filter DOCKER-USER',
     '# ERROR: We lost some netlink events!',
   ])('%s', (line) => {
     expect(nftHint(line, WATCHED)).toBe('firewall');
@@ -138,7 +157,6 @@ describe('what nft monitor says', () => {
 
   test.each([
     'add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }',
-    'add rule ip filter FORWARD oifname "docker0" counter packets 0 bytes 0 jump DOCKER',
     'add rule ip filter DOCKER ip daddr 172.17.0.2 oifname "docker0" tcp dport 80 accept',
     'delete rule ip filter DOCKER handle 12',
     'delete rule ip nat POSTROUTING handle 9',

@@ -1,15 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import {
-  chooseInterface,
-  firstWay,
-  type HostNetwork,
-  type Interface,
-  type InterfaceWishes,
-} from '../../../src/host/interfaces.ts';
+import type { Interface } from '../../../src/host/host-facts.ts';
+import type { InterfaceWishes } from '../../../src/host/interface-choice.ts';
+import { chooseInterface, type HostNetwork, interfaceOf, waysOf } from '../../../src/host/interfaces.ts';
 import { parseAddress } from './simulated-host.ts';
 
 const iface = (name: string, ...addresses: string[]): Interface => ({
   name,
+  kind: name === 'wg0' ? 'wireguard' : '',
+  isLoopback: name === 'lo',
+  hasCarrier: true,
   mac: '02:00:00:00:00:05',
   mtu: name === 'lo' ? 65_536 : 1500,
   addresses: addresses.map(parseAddress),
@@ -26,6 +25,7 @@ const NO_WISHES: InterfaceWishes = {
   ifaceRegex: [],
   ifaceCanReach: undefined,
   publicIp: undefined,
+  etcdEndpoints: ['http://127.0.0.1:2379'],
 };
 
 /** Routes: the default one leaves by eth0, all others as given. */
@@ -33,9 +33,15 @@ function choose(
   wishes: Partial<InterfaceWishes>,
   routes: Record<string, { device: string; source?: string }> = { default: { device: 'eth0' } },
   interfaces = INTERFACES,
+  current?: string,
 ) {
-  const host: HostNetwork = { interfaces, routeTo: async (address = 'default') => routes[address] };
-  return chooseInterface({ ...NO_WISHES, ...wishes }, host);
+  const host: HostNetwork = {
+    interfaces,
+    defaultRoutes: async () => (routes.default === undefined ? [] : [routes.default]),
+    routeTo: async (address) => routes[address],
+    resolve: async () => [],
+  };
+  return chooseInterface({ ...NO_WISHES, ...wishes }, host, current);
 }
 
 describe("chooseInterface, in flannel's order", () => {
@@ -139,12 +145,12 @@ describe("chooseInterface, in flannel's order", () => {
       { default: { device: 'eth0' } },
       /can-reach/,
     ],
-    ['no default route', {}, {}, /there is no default route, so .* named with --iface/],
+    ['no default route', {}, {}, /there is no default route, and several others could be meant: .* --iface/],
     [
       'a default route without IPv4',
       {},
       { default: { device: 'eth2' } },
-      /leaves by eth2, which has no IPv4/,
+      /leaves by eth2, which has no IPv4 address, and several/,
     ],
   ])('an error says what there is to choose from: %s', async (_what, wishes, routes, says) => {
     await expect(choose(wishes, routes)).rejects.toMatchObject({ code: 'no-interface', retryable: true });
@@ -169,7 +175,7 @@ describe('while an interface changes', () => {
     ['of the default route', {}],
   ])('one without its address is an error that may pass: the choice %s', async (_what, wishes) => {
     const without = INTERFACES.map((one) => (one.name === 'eth0' ? iface('eth0', 'fd00::5/64') : one));
-    await expect(choose(wishes, undefined, without)).rejects.toMatchObject({
+    await expect(choose(wishes, undefined, without, 'eth0')).rejects.toMatchObject({
       code: 'no-interface',
       retryable: true,
     });
@@ -181,24 +187,59 @@ describe('while an interface changes', () => {
   });
 });
 
-describe('firstWay, of what ip says', () => {
+describe('waysOf, of what ip says', () => {
   test.each([
-    ['a route', [{ dev: 'eth0', prefsrc: '10.0.0.5' }], { device: 'eth0', source: '10.0.0.5' }],
-    ['the one of the lowest metric', [{ dev: 'eth1' }, { dev: 'eth0' }], { device: 'eth1' }],
     [
-      'one that is in use',
-      [{ dev: 'eth1', flags: ['dead', 'linkdown'] }, { dev: 'eth0' }],
-      { device: 'eth0' },
+      'a route',
+      [{ dev: 'eth0', prefsrc: '10.0.0.5', gateway: '10.0.0.1' }],
+      [{ device: 'eth0', source: '10.0.0.5', gateway: '10.0.0.1' }],
     ],
-    ['several ways', [{ nexthops: [{ dev: 'eth2', flags: [] }, { dev: 'eth3' }] }], { device: 'eth2' }],
+    [
+      'the one of the lowest metric first',
+      [{ dev: 'eth1' }, { dev: 'eth0' }],
+      [{ device: 'eth1' }, { device: 'eth0' }],
+    ],
+    ['those in use', [{ dev: 'eth1', flags: ['dead', 'linkdown'] }, { dev: 'eth0' }], [{ device: 'eth0' }]],
+    [
+      'several ways',
+      [
+        {
+          nexthops: [
+            { dev: 'eth2', flags: [] },
+            { dev: 'eth3', gateway: '10.0.3.1' },
+          ],
+        },
+      ],
+      [{ device: 'eth2' }, { device: 'eth3', gateway: '10.0.3.1' }],
+    ],
     [
       'several ways, the first of them dead',
       [{ nexthops: [{ dev: 'eth2', flags: ['dead'] }, { dev: 'eth3' }] }],
-      { device: 'eth3' },
+      [{ device: 'eth3' }],
     ],
-    ['none', [], undefined],
-    ['one that leads nowhere', [{}], undefined],
-  ])('%s', (_what, routes, way) => {
-    expect(firstWay(routes)).toEqual(way);
+    ['none', [], []],
+    ['one that leads nowhere', [{}], []],
+  ])('%s', (_what, routes, ways) => {
+    expect(waysOf(routes)).toEqual(ways);
   });
+});
+
+test('interfaceOf, of what ip says', () => {
+  const card = {
+    ifname: 'eth0',
+    address: '02:00:00:00:00:05',
+    flags: ['BROADCAST', 'UP', 'LOWER_UP'],
+    mtu: 1400,
+  };
+  expect(interfaceOf(card)).toEqual({
+    name: 'eth0',
+    kind: '',
+    mac: '02:00:00:00:00:05',
+    mtu: 1400,
+    isLoopback: false,
+    hasCarrier: true,
+    addresses: [],
+  });
+  const others = { ifname: 'lo', flags: ['LOOPBACK', 'UP'], mtu: 65_536, linkinfo: { info_kind: 'dummy' } };
+  expect(interfaceOf(others)).toMatchObject({ kind: 'dummy', isLoopback: true, hasCarrier: false });
 });

@@ -54,6 +54,45 @@ const WANTED: HostState = {
   sysctls: [],
 };
 
+/** The link of a container, as the kernel knows it. */
+const veth = (index: number, name: string, over: Partial<ObservedLink> = {}): ObservedLink => ({
+  ...link(name, 'veth'),
+  index,
+  ...over,
+});
+
+describe('the ports of a bridge', () => {
+  const ports = [
+    { index: 5, name: 'v5' },
+    { index: 6, name: 'v6' },
+    { index: 7, name: 'v7' },
+    { index: 8, name: 'v8' },
+  ];
+  const wanted: HostState = {
+    ...WANTED,
+    links: WANTED.links.map((one) => (one.kind === 'bridge' ? { ...one, ports } : one)),
+  };
+
+  test('are attached again when it has to be created: those that are still there, and free', () => {
+    const host = new SimulatedHost([
+      veth(5, 'v5'),
+      veth(66, 'v6'),
+      veth(7, 'v7', { master: 'br-other' }),
+      veth(9, 'v9'),
+    ]);
+    converge(host, wanted);
+    expect(
+      [...host.links.values()].flatMap(({ name, master }) => (master === undefined ? [] : [name, master])),
+    ).toEqual(['v5', 'cbr0', 'v7', 'br-other']);
+  });
+
+  test('are left alone while it stands', () => {
+    const host = new SimulatedHost([veth(5, 'v5')]);
+    converge(host, WANTED);
+    expect(converge(host, wanted)).toEqual([]);
+  });
+});
+
 /** Brings a host to the wanted state, as the reconciler does. */
 function converge(host: SimulatedHost, wanted = WANTED): string[] {
   const lines = planHost(wanted, host.observe(OWN.protocol), OWN);

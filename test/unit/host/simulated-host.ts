@@ -70,7 +70,8 @@ export class SimulatedHost {
       }
       case 'link set': {
         const link = this.#link(option('dev'));
-        if (words.includes('alias')) link.alias = option('alias');
+        if (words.includes('master')) link.master = this.#link(option('master')).name;
+        else if (words.includes('alias')) link.alias = option('alias');
         else if (words.includes('mtu')) link.mtu = Number(option('mtu'));
         else if (words.includes('txqueuelen')) link.queueLength = Number(option('txqueuelen'));
         else if (words.at(-1) === 'up') link.up = true;

@@ -1,6 +1,6 @@
-import { CorduroyError } from '../errors.ts';
-import { printable } from '../printable.ts';
-import { parseEnv } from './subnet-env.ts';
+import { CorduroyError } from '../../errors.ts';
+import { printable } from '../../printable.ts';
+import { parseEnv } from '../subnet-env.ts';
 
 export interface DockerOptionsForm {
   /** One variable an option: DOCKER_OPT_BIP and so on. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { dockerOptions } from '../../../src/bridge/docker-options.ts';
+import { dockerOptions } from '../../../../src/bridge/docker/mk-docker-opts.ts';
 
 const SUBNET_ENV =
   'FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET=10.1.74.1/24\nFLANNEL_MTU=1472\nFLANNEL_IPMASQ=false\n';

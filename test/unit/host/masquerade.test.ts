@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { type FirewallState, masqueradeTable } from '../../../src/host/firewall.ts';
+import { type MasqueradeWish, masqueradeTable } from '../../../src/host/masquerade.ts';
 import { Ip } from '../../../src/net/ip.ts';
 import { Prefix } from '../../../src/net/prefix.ts';
 
-const STATE: FirewallState = {
+const STATE: MasqueradeWish = {
   network: Prefix.parse('10.5.0.0/16'),
   subnet: Prefix.parse('10.5.1.0/24'),
-  forward: true,
+  exclude: [],
   masquerade: 'fully-random',
 };
 const POD = '10.5.1.7';
@@ -31,7 +31,7 @@ function verdict(rules: readonly string[], packet: { saddr: string; daddr: strin
   return 'accept';
 }
 
-const rulesOf = (state: FirewallState) =>
+const rulesOf = (state: MasqueradeWish) =>
   masqueradeTable(state, 'corduroy')
     .split('\n')
     .map((line) => line.trim())
@@ -59,6 +59,32 @@ describe('masquerading', () => {
     const rules = rulesOf({ ...STATE, masquerade: 'on' });
     expect(verdict(rules, { saddr: POD, daddr: OUTSIDE })).toBe('masquerade');
     expect(rules.join()).not.toContain('random');
+  });
+
+  describe('destinations that are excluded', () => {
+    const excluding = (...exclude: string[]) => rulesOf({ ...STATE, exclude: exclude.map(Prefix.parse) });
+
+    test.each([
+      ['one', '172.16.4.4', 'accept'],
+      ['one in a larger one', '192.168.7.4', 'accept'],
+      ['others', OUTSIDE, 'masquerade fully-random'],
+      ['a container of another host', FAR_POD, 'return'],
+    ])('%s: %s', (_what, daddr, expected) => {
+      const rules = excluding('172.16.0.0/12', '192.168.7.0/24', '192.168.0.0/16');
+      expect(verdict(rules, { saddr: POD, daddr })).toBe(expected);
+    });
+
+    test('what lies in another one is not named twice: nft refuses overlaps', () => {
+      const sets = (...exclude: string[]) => / != \{ (.*?) \}/.exec(excluding(...exclude).join('\n'))?.[1];
+      expect(sets('10.5.3.0/24', '192.168.7.0/24', '192.168.0.0/16', '192.168.0.0/16')).toBe(
+        '10.5.0.0/16, 224.0.0.0/4, 192.168.0.0/16',
+      );
+      expect(sets('10.0.0.0/8')).toBe('224.0.0.0/4, 10.0.0.0/8');
+    });
+
+    test('everything', () => {
+      expect(verdict(excluding('0.0.0.0/0'), { saddr: POD, daddr: OUTSIDE })).toBe('accept');
+    });
   });
 
   test('the table is replaced in one transaction, whether or not it is there', () => {

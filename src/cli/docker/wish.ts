@@ -1,0 +1,115 @@
+import { join } from 'node:path';
+import type { Configuration, ConfigurationWish } from '../../bridge/docker/configuration.ts';
+import {
+  contradictingKeys,
+  DIRECT_ROUTING,
+  leaseKeys,
+  optionsInFile,
+  parseDaemonJson,
+} from '../../bridge/docker/daemon-json.ts';
+import { knowsDirectRouting } from '../../bridge/docker/dockerd.ts';
+import { bridgeOptionsOn, dropInText, programOf } from '../../bridge/docker/drop-in.ts';
+import type { Options } from '../../config/options.ts';
+import { CorduroyError } from '../../errors.ts';
+import { settingsNow } from './files.ts';
+import { installedCommand } from './installed-command.ts';
+
+export const WAYS = ['options', 'daemon-json', 'network'] as const;
+export type How = (typeof WAYS)[number];
+
+/** File of the options for dockerd's next start, in the run-dir. */
+export const ENVIRONMENT_FILE = 'docker.env';
+
+/**
+ * What a way needs in the files.
+ *
+ * @param base the files without what an earlier choice has put there
+ * @param given settings to be kept beside the choice
+ * @throws CorduroyError `usage` naming what stands in the way, and what to do about it
+ */
+export async function wishFor(
+  how: How,
+  options: Options,
+  base: Configuration,
+  given: Readonly<Record<string, unknown>>,
+): Promise<ConfigurationWish> {
+  const { flags } = options;
+  if (flags.bridge !== undefined)
+    throw usage(
+      `--bridge ${flags.bridge} has this host's subnet: take that setting out, then run this again`,
+    );
+  if (flags['cni-conflist'] !== undefined)
+    throw usage("CNI's bridge has this host's subnet: corduroy cni remove, then run this again");
+  const settings = {
+    docker: how,
+    ...given,
+    // Once somebody has decided on it, that stands.
+    ...('ip-masq' in base.settings ? {} : { 'ip-masq': true }),
+  };
+  if (how === 'network') return { settings };
+  const path = flags['docker-config-file'];
+  const document = parseDaemonJson(base.daemonJson, path);
+  const contradicting = contradictingKeys(document);
+  if (contradicting.length > 0)
+    throw usage(
+      `${path} sets ${quoted(contradicting)}, which leaves no room for this host's subnet: take it out`,
+    );
+  return how === 'options'
+    ? { settings, dropIn: await dropInFor(options, document) }
+    : { settings, daemonJson: await daemonJsonFor(options) };
+}
+
+async function dropInFor(options: Options, document: Readonly<Record<string, unknown>>): Promise<string> {
+  const { flags, runDir } = options;
+  const inFile = optionsInFile(document);
+  if (inFile.length > 0) {
+    throw usage(
+      `${flags['docker-config-file']} sets ${quoted(inFile)}, and dockerd does not start when its command line does, ` +
+        'too: choose --how daemon-json, or take them out',
+    );
+  }
+  const command = await installedCommand();
+  if (command === undefined) {
+    throw usage(
+      "there is no systemd: choose --how daemon-json or network, or start dockerd with the options that 'corduroy docker " +
+        "environment' writes",
+    );
+  }
+  const instance = flags.instance === '' ? [] : ['--instance', flags.instance];
+  const configFile = flags['config-file'] === undefined ? [] : ['--config-file', flags['config-file']];
+  return dropInText({
+    command,
+    daemonUnit: flags.instance === '' ? 'corduroyd.service' : `corduroyd@${flags.instance}.service`,
+    environmentCommand: [
+      process.argv[1] ?? 'corduroy',
+      ...['docker', 'environment', '--dockerd', programOf(command)],
+      ...instance,
+      ...configFile,
+    ],
+    environmentFile: join(runDir, ENVIRONMENT_FILE),
+  });
+}
+
+async function daemonJsonFor(options: Options): Promise<Readonly<Record<string, unknown>>> {
+  const settings = settingsNow(options);
+  if (settings === undefined)
+    throw usage(`there is no subnet in ${options.subnetFile} yet: corduroy wait, then run this again`);
+  const command = await installedCommand();
+  const onLine = command === undefined ? [] : bridgeOptionsOn(command);
+  if (command !== undefined && onLine.length > 0) {
+    throw usage(
+      `${command.file} starts dockerd with ${onLine.join(' ')}, and dockerd does not start when its file says it, too: ` +
+        'take that out, or choose --how options',
+    );
+  }
+  const direct = await knowsDirectRouting(command === undefined ? 'dockerd' : programOf(command));
+  return { ...leaseKeys(settings), ...(direct && { [DIRECT_ROUTING]: true }) };
+}
+
+function quoted(keys: readonly string[]): string {
+  return keys.map((key) => `"${key}"`).join(' and ');
+}
+
+function usage(text: string): CorduroyError {
+  return new CorduroyError('usage', text);
+}

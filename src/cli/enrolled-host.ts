@@ -1,0 +1,29 @@
+import { rmSync } from 'node:fs';
+import type { Options } from '../config/options.ts';
+import { tearDown } from '../daemon/teardown.ts';
+import type { HostLayout } from '../enroll/layout.ts';
+import { CorduroyError, isCode } from '../errors.ts';
+
+/** @throws CorduroyError `usage`: the units read what stands in its place, and nothing else */
+export function requireDefaultFiles({ flags, names }: Options): void {
+  const file = flags['config-file'];
+  if (file === undefined || file === names.configFile) return;
+  throw new CorduroyError(
+    'usage',
+    `the services of this host read ${names.configFile}, and not ${file}: leave --config-file out, or give --no-start`,
+  );
+}
+
+/**
+ * Ends the daemon and the data plane, removes what they made, and forgets how to reach etcd. What the daemon remembers
+ * of its etcd would be compared with another's. The lease is given back if etcd still takes it.
+ */
+export async function leaveCluster(options: Options, { ca, passwordFile }: HostLayout): Promise<void> {
+  try {
+    await tearDown(options, { release: true, force: false });
+  } catch (error) {
+    if (!isCode(error, 'no-daemon') && !isCode(error, 'daemon-refused')) throw error;
+    await tearDown(options, { release: false, force: false });
+  }
+  for (const file of [ca, passwordFile]) rmSync(file, { force: true });
+}

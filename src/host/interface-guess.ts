@@ -1,0 +1,132 @@
+import { Ip } from '../net/ip.ts';
+import { Prefix } from '../net/prefix.ts';
+import { type HostFacts, hasAddress, type Interface, ipv4Of, type Way } from './host-facts.ts';
+
+/** An interface and the reason, or what is wrong and what to do. */
+export type Picked =
+  | { readonly one: Interface; readonly why: string; readonly address?: Ip | undefined }
+  | { readonly problem: string };
+
+/** Without flags: the interface of the default route, unless that cannot be how other hosts send to this one. */
+export function pickByItself(facts: HostFacts): Picked {
+  const byRoute = ofDefaultRoute(facts);
+  if (byRoute !== undefined) return byRoute;
+  const guess = guessFrom(facts);
+  if (!('one' in guess) || facts.current === undefined || guess.one.name === facts.current) return guess;
+  // A route or an address may be away for a moment. What is only a guess takes no place of what has served.
+  const isThere = facts.interfaces.some(({ name }) => name === facts.current);
+  if (!isThere) return guess;
+  return { problem: `${obstacle(facts)}; ${facts.current} is kept while it is there, or ${REMEDY}` };
+}
+
+/** The interface of the first default route that others can send to this host by. */
+export function ofDefaultRoute(facts: HostFacts): Picked | undefined {
+  for (const [index, way] of facts.defaults.entries()) {
+    const one = facts.interfaces.find(({ name }) => name === way.device);
+    if (one === undefined || ipv4Of(one).length === 0 || isTunnel(one) || natAddress(one, facts)) continue;
+    return {
+      one,
+      why:
+        index === 0
+          ? 'the default route leaves by it'
+          : `a default route leaves by it, and ${obstacle(facts)}`,
+    };
+  }
+  return undefined;
+}
+
+function guessFrom(facts: HostFacts): Picked {
+  const left = others(facts);
+  const [only] = left;
+  if (only === undefined) return withoutOthers(facts);
+  if (left.length === 1) return { one: only, why: `${obstacle(facts)}, and there is no other` };
+  for (const { address, way } of facts.etcd ?? []) {
+    if (address === undefined) continue;
+    const local = left.find((one) => hasAddress(one, address));
+    if (local !== undefined)
+      return { one: local, why: `${obstacle(facts)}, and it has etcd's address ${address}`, address };
+    const one = left.find(({ name }) => name === way?.device);
+    if (one !== undefined)
+      return {
+        one,
+        why: `${obstacle(facts)}, and etcd (${address}) is reached by it`,
+        address: Ip.tryParse(way?.source ?? ''),
+      };
+  }
+  const unknown = facts.etcd?.find(({ address }) => address === undefined);
+  // Which one it is would depend on whether the name server answers.
+  if (unknown !== undefined)
+    return {
+      problem: `${obstacle(facts)}, and ${unknown.host}, which etcd is reached by, cannot be resolved: ${REMEDY}`,
+    };
+  const internal = left.filter((one) => ipv4Of(one).some(isPrivate));
+  if (internal.length === 1 && internal[0] !== undefined)
+    return { one: internal[0], why: `${obstacle(facts)}, and no other has a private address` };
+  return { problem: `${obstacle(facts)}, and several others could be meant: ${REMEDY}` };
+}
+
+const REMEDY = 'name an interface with --iface';
+
+/** Behind a NAT with nothing else: what flannel takes, too. Should two hosts publish that address, they say so. */
+function withoutOthers(facts: HostFacts): Picked {
+  const nat = facts.interfaces.find((one) => natAddress(one, facts) !== undefined);
+  return nat === undefined
+    ? { problem: `${obstacle(facts)}: ${REMEDY}` }
+    : { one: nat, why: `${obstacle(facts)}, and there is no other` };
+}
+
+/** What is in the way of taking the interface of the default route. */
+function obstacle(facts: HostFacts): string {
+  const [way] = facts.defaults;
+  if (way === undefined) return 'there is no default route';
+  const one = facts.interfaces.find(({ name }) => name === way.device);
+  const leaves = `the default route leaves by ${way.device}`;
+  if (one === undefined || ipv4Of(one).length === 0) return `${leaves}, which has no IPv4 address`;
+  if (isTunnel(one)) return `${leaves}, a tunnel`;
+  return `${leaves}, a NAT behind which every host has the address ${natAddress(one, facts)}`;
+}
+
+/** The interfaces that may be meant where the default route tells nothing. */
+export function others(facts: HostFacts): Interface[] {
+  return facts.interfaces.filter((one) => unfitness(one, facts) === undefined);
+}
+
+/** Why an interface is not guessed at. Flags may still name it, and a default route may leave by it. */
+export function unfitness(one: Interface, facts: HostFacts): string | undefined {
+  if (one.isLoopback) return 'it is the loopback device';
+  if (ipv4Of(one).length === 0) return 'it has no IPv4 address';
+  if (isTunnel(one)) return `it is a tunnel (${one.kind})`;
+  if (INNER.test(one.kind)) return `what is behind it is on this host, as a rule (${one.kind})`;
+  if (!one.hasCarrier) return 'it is down, or nobody is at its other end';
+  const address = natAddress(one, facts);
+  return address && `it is a NAT behind which every host has the address ${address}`;
+}
+
+const TUNNEL =
+  /^(tun|wireguard|ipip|sit|gre|gretap|erspan|ip6gre|ip6gretap|ip6erspan|ip6tnl|vti6?|xfrm|vxlan|geneve|bareudp)$/;
+/** Containers and virtual machines of this host are behind it, or nothing is. */
+const INNER = /^(bridge|openvswitch|dummy|ifb|vrf)$/;
+
+function isTunnel({ kind }: Interface): boolean {
+  return TUNNEL.test(kind);
+}
+
+/**
+ * The user-mode NAT of VirtualBox and QEMU gives every guest a network of its own with the same addresses: 10.0.N.0/24,
+ * N = 2 for the first, the gateway is .2 and the guest .15. (VirtualBox's "NAT network", which guests share, has .1.)
+ *
+ * @returns the address that all guests have
+ */
+function natAddress(one: Interface, { defaults }: HostFacts): Ip | undefined {
+  return ipv4Of(one).find((ip) => {
+    const [, network] = /^(10\.0\.\d+)\.15$/.exec(ip.toString()) ?? [];
+    const isBehind = ({ device, gateway }: Way) => device === one.name && gateway === `${network}.2`;
+    return network !== undefined && defaults.some(isBehind);
+  });
+}
+
+const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'].map(Prefix.parse);
+
+function isPrivate(ip: Ip): boolean {
+  return PRIVATE.some((range) => range.contains(ip));
+}
