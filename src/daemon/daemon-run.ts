@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { ContainerSetup } from '../bridge/container-setup.ts';
 import { containerSetups } from '../bridge/containers.ts';
 import { etcdAccess } from '../config/etcd.ts';
 import { ROUTE_PROTOCOL, RUN_FILES, STATE_FILES } from '../config/names.ts';
@@ -33,6 +34,7 @@ export interface Prepared {
   readonly options: Options;
   readonly log: Log;
   readonly machine: Machine;
+  readonly containers: readonly ContainerSetup[];
   readonly store: Store;
 }
 
@@ -45,7 +47,14 @@ export interface Prepared {
 export function prepare(options: Options): Prepared {
   const { flags } = options;
   const log = createLog({ level: flags['log-level'], format: flags['log-format'] });
-  return { options, log, machine: machineOf(options, log), store: openEtcdStore(etcdAccess(flags, log)) };
+  const containers = containerSetups(options, log);
+  return {
+    options,
+    log,
+    containers,
+    machine: machineOf(options, log),
+    store: openEtcdStore(etcdAccess(flags, log)),
+  };
 }
 
 /** A daemon under one set of settings, with all it is made of. When they change, it ends and another takes its place. */
@@ -60,7 +69,8 @@ export class DaemonRun {
   readonly #ending = new AbortController();
 
   /** @param onChange called when `daemon.ready` or `daemon.problems` may have changed */
-  constructor({ options, log, machine, store }: Prepared, now: () => number, onChange: () => void) {
+  constructor(prepared: Prepared, now: () => number, onChange: () => void) {
+    const { options, log, machine, containers, store } = prepared;
     const { flags, runDir, names } = options;
     this.options = options;
     this.log = log;
@@ -86,7 +96,7 @@ export class DaemonRun {
       now,
       sleep: (milliseconds) => sleep(milliseconds),
       host: this.#host,
-      containers: containerSetups(options, log),
+      containers,
       chooseInterface: async (before) =>
         chooseInterface(interfaceWishes(flags), await readHostNetwork(), before?.name),
       hardwareOf: ({ mac }) => hardwareText(mac),

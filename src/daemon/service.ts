@@ -157,7 +157,7 @@ export class Service {
   #end(why: 'signal' | 'asked'): void {
     if (this.#ending) return;
     this.#ending = true;
-    if (why === 'signal' && this.#run.daemon.ready) {
+    if (why === 'signal' && this.#run.daemon.datapath.isRunning) {
       this.#lastWord = 'stopped; the data plane goes on forwarding (corduroy down removes it)';
     }
     this.#told = this.#notifier.stopping(this.#lastWord);
@@ -214,7 +214,7 @@ export class Service {
 }
 
 /** Which flags have another value. */
-export function changedFlags(before: FlagValues, after: FlagValues): FlagName[] {
+function changedFlags(before: FlagValues, after: FlagValues): FlagName[] {
   const names = Object.keys(FLAGS) as FlagName[];
   return names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));
 }

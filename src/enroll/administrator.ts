@@ -29,7 +29,7 @@ export interface AdminSettings {
   readonly password: string;
 }
 
-/** The file is in the form of the daemon's, so that every command takes it: `--config-file=/etc/corduroy/admin.json`. */
+/** In the form of the daemon's file, so that every command takes it: `--config-file=/etc/corduroy/admin.json`. */
 export function writeAdminFile(layout: FounderLayout, { endpoint, prefix, password }: AdminSettings): void {
   const settings = {
     'etcd-endpoints': [endpoint],

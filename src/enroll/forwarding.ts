@@ -8,8 +8,8 @@ const FILE = '/etc/sysctl.d/60-corduroy.conf';
 const SWITCH = '/proc/sys/net/ipv4/ip_forward';
 
 /**
- * Makes the host forward packets, now and after every boot, if it is to masquerade: the daemon switches forwarding on for
- * its own devices only, and without it on the outside interface no answer from the world reaches a container.
+ * Makes the host forward packets, now and after every boot, if it is to masquerade: the daemon switches forwarding on
+ * for its own devices only, and without it on the outside interface no answer from the world reaches a container.
  */
 export function enableForwarding({ configFile }: HostLayout, say: (line: string) => void): void {
   if (!hasSetting(readIfThere(configFile), 'ip-masq', true)) return;

@@ -20,7 +20,7 @@ export interface Enrolment {
 }
 
 /**
- * Writes the CA, the password, and into the daemon's configuration file how to reach etcd; what else stands there stays.
+ * Writes the CA, the password, and into the daemon's configuration file how to reach etcd; what else is there stays.
  * Masquerading is switched on unless the file says otherwise: without it a container's packets to the world go out with
  * an address that nobody answers to, and Docker would masquerade those to other hosts' containers, too.
  */

@@ -21,7 +21,7 @@ const SAY_EVERY = 5000;
 const RELOAD_TIMEOUT = 60_000;
 
 /**
- * Starts the daemon, now and with every boot, or has a running one read its settings again, and waits until it is ready.
+ * Starts the daemon, now and with every boot, or has a running one read its settings again; waits until it is ready.
  *
  * @throws CorduroyError `timeout`, `host-command` with what it says about it
  */

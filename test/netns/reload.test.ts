@@ -68,6 +68,7 @@ describe.skipIf(labObstacle())(`settings that change while a daemon runs ${labOb
   it.each([
     ['{"ifcae": "eth0"}', /"ifcae" in .* is not a setting/],
     ['{"ip-masq": ', /is not JSON/],
+    ['{"docker": "options"}', /--docker options and --bridge .* each give this host's subnet to a bridge/],
     ['{"etcd-username": "u", "etcd-password-file": "/nowhere"}', /--etcd-password-file .*\/nowhere/],
   ])('are refused, with the reason, and those before stay in use: %s', async (text, reason) => {
     const { engine, pid } = await lab.status(h1);

@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { afterAll } from 'vitest';
 import { isRunning } from '../../src/host/is-running.ts';
 import { startInNamespace } from '../../src/lab/processes.ts';
 import { labObstacle, until } from './lab.ts';
@@ -37,7 +38,8 @@ export function dockerObstacle(): string | undefined {
 }
 
 const present = new Set<TestDockerd>();
-process.on('exit', () => {
+/** Of each test file that imports this: a worker may be ended without an event for it. */
+afterAll(() => {
   for (const one of present) one.removeNow();
 });
 

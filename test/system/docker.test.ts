@@ -61,6 +61,12 @@ describe.skipIf(obstacle)(`Docker under systemd ${obstacle ?? ''}`, () => {
     expect(command).toContain(
       '/usr/sbin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock $DOCKER_OPTS $DOCKER',
     );
+    expect(await host.run('cat', `${DROP_INS}/corduroy.conf`)).toContain(
+      'ExecStartPre=-/usr/bin/corduroy docker environment --dockerd /usr/sbin/dockerd\n',
+    );
+    expect(await host.attempt('systemd-analyze', 'verify', '--man=no', 'docker.service')).toMatchObject({
+      stderr: expect.not.stringContaining('corduroy.conf'),
+    });
     const since = await host.run('systemctl', 'show', '-p', 'ExecMainStartTimestampMonotonic', 'docker');
     const again = JSON.parse(await docker('configure', '--how', 'options', '--yes', '--restart', '--json'));
     expect(again).toMatchObject({ changed: false, restarted: false });
