@@ -10,6 +10,8 @@ const obstacle = hostObstacle() ?? debObstacle();
 const DAEMON = 'corduroyd.service';
 const ENGINE = 'corduroy-datapath.service';
 const CONFIG = '/etc/corduroy/corduroyd.json';
+/** Of the defaults the one that answers: a write is tried at one endpoint only. */
+const ETCD = '--etcd-endpoints=http://127.0.0.1:2379';
 const NETWORK = '{"Network": "10.5.0.0/16"}';
 
 describe.skipIf(obstacle)(`a host with systemd ${obstacle ?? ''}`, () => {
@@ -84,7 +86,7 @@ describe.skipIf(obstacle)(`a host with systemd ${obstacle ?? ''}`, () => {
     await host.run('systemctl', 'start', 'etcd');
     await until('it says so', async () => /there is no network config/.test(await statusLine()), 20_000);
     expect(await state(DAEMON)).toBe('activating');
-    await host.run('corduroy', 'config', 'set', NETWORK);
+    await host.run('corduroy', 'config', 'set', ETCD, NETWORK);
     await until('it is active', async () => (await state(DAEMON)) === 'active', 20_000);
     await until('the other has seen it', async () => host.read('/run/seen').includes('FLANNEL_SUBNET=10.5.'));
     expect(await state('corduroy-online.target')).toBe('active');
@@ -263,7 +265,7 @@ describe.skipIf(obstacle)(`a host with systemd ${obstacle ?? ''}`, () => {
       JSON.stringify({ 'etcd-prefix': '/lab', bridge: 'cbr-lab' }),
     );
     const document = '{"Network": "10.6.0.0/16", "Backend": {"Type": "udp", "Port": 8286}}';
-    await host.run('corduroy', 'config', 'set', '--instance=lab', document);
+    await host.run('corduroy', 'config', 'set', ETCD, '--instance=lab', document);
     await host.run('systemctl', 'start', 'corduroyd@lab');
     const lab = await status('--instance=lab');
     expect(lab).toMatchObject({ ready: true, problems: [], instance: 'lab' });

@@ -12,7 +12,7 @@ import {
   type IWatchResponse,
 } from 'etcd3';
 import { CorduroyError } from '../../errors.ts';
-import { type ErrorContext, mayBeStaleToken, type Need, storeError } from './errors.ts';
+import { type ErrorContext, mayBeStaleToken, type Need, storeError, wasNeverSent } from './errors.ts';
 import { failover } from './failover.ts';
 import { type Credentials, DEFAULT_REQUEST_TIMEOUT_MS, type EtcdOptions, parseEndpoints } from './options.ts';
 import { Patience } from './patience.ts';
@@ -100,16 +100,27 @@ export class EtcdClient {
     try {
       await this.#ensureToken();
       try {
-        return await call(this.#etcd);
+        return await this.#send(call);
       } catch (thrown) {
         if (!mayBeStaleToken(thrown)) throw thrown;
         if (this.#credentials === undefined) throw (await this.#asksForUser()) ? noUser(thrown) : thrown;
         this.#token = undefined;
         await this.#ensureToken();
-        return await call(this.#etcd);
+        return await this.#send(call);
       }
     } catch (thrown) {
       throw this.toStoreError(thrown, operation, needs);
+    }
+  }
+
+  /** What could not leave this host may go by another endpoint, whatever it is. */
+  async #send<T>(call: (calls: Calls) => Promise<T>): Promise<T> {
+    for (let left = this.#endpoints.length; ; left--) {
+      try {
+        return await call(this.#etcd);
+      } catch (thrown) {
+        if (left <= 1 || !wasNeverSent(thrown)) throw thrown;
+      }
     }
   }
 

@@ -9,6 +9,7 @@ import {
   GRPCInvalidArgumentError,
   GRPCResourceExhastedError,
   GRPCUnauthenticatedError,
+  GRPCUnavailableError,
   isRecoverableError,
 } from 'etcd3';
 import { CorduroyError, messageOf } from '../../errors.ts';
@@ -120,6 +121,12 @@ function grpcError(thrown: unknown): unknown {
 
 function unavailable(message: string, cause: unknown): CorduroyError {
   return new CorduroyError('store-unavailable', message, { cause, retryable: true });
+}
+
+/** Whether gRPC had no connection to send the call by. It has no code of its own for that: this is its picker's text. */
+export function wasNeverSent(error: unknown): boolean {
+  const cause = grpcError(error);
+  return cause instanceof GRPCUnavailableError && cause.message.includes('No connection established');
 }
 
 /** What mends a refusal: with etcdctl, as a user who has the role root. */

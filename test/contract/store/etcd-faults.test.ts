@@ -157,6 +157,18 @@ describe('faults of etcd', () => {
     expect(earlyView.of('interrupted')).toEqual([]);
   });
 
+  test('one of two endpoints refuses connections: the first write of all goes by the other', async () => {
+    const endpoints = ['http://127.0.0.1:1', etcd.endpoint];
+    for (let i = 0; i < 20; i++) {
+      const revision = await put(
+        open({ endpoints: i % 2 ? endpoints : endpoints.toReversed() }),
+        '/w/first',
+        `${i}`,
+      );
+      expect(revision).toBeGreaterThan(0n);
+    }
+  });
+
   test('the way to it changes while it is silent: calls under way fail at once', async () => {
     const store = open();
     await put(store, '/w/before', '');
