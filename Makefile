@@ -19,10 +19,6 @@ HARDENING = -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 600
 CHAOS_SECONDS ?= 1800
-PREFIX  ?= /usr/local
-MAINTAINER ?= Corduroy packagers <corduroy@example.org>
-# The time of all files of a package: that of what is checked out, so that it can be made again.
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 VERSION  = $(shell node -p 'require("./package.json").version')
 SOURCES := $(shell find src -name '*.ts')
 NATIVE  := $(wildcard src/datapath/native/*.c src/datapath/native/*.h)
@@ -105,15 +101,16 @@ dist/sanitized/corduroy-datapath: $(NATIVE) package.json
 	$(CC) $(C_DIALECT) -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
 	  '-DCORDUROY_VERSION="$(VERSION)"' -o $@ $(filter %.c,$(NATIVE))
 
+# Variables of make's command line, PREFIX="…", are in the environment of what it runs: no quoting gets in their way.
 install: dist/corduroy.js dist/corduroy-datapath ## copy it to where it is to run (PREFIX=/usr/local DESTDIR=)
-	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' src/packaging/install.sh install
-	@echo "installed below $(DESTDIR)$(PREFIX); what is next: docs/install.md"
+	@src/packaging/install.sh install
+	@echo "installed below $${DESTDIR:-}$${PREFIX:-/usr/local}; what is next: docs/install.md"
 
 uninstall: ## remove what make install copied (the same PREFIX and DESTDIR)
-	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' src/packaging/install.sh uninstall
+	@src/packaging/install.sh uninstall
 
 deb: build ## a Debian package in dist/ (MAINTAINER='NAME <ADDRESS>')
-	@MAINTAINER='$(MAINTAINER)' SOURCE_DATE_EPOCH='$(SOURCE_DATE_EPOCH)' src/packaging/debian/build.sh
+	@src/packaging/debian/build.sh
 
 check: setup ## types, lint, format, import rules
 	node_modules/.bin/tsc -p tsconfig.json

@@ -1,4 +1,6 @@
 #!/usr/bin/env -S node --max-semi-space-size=4
+import './daemon/hangups.ts';
+
 import { CommanderError } from 'commander';
 import { corduroydCommand } from './cli/corduroyd-command.ts';
 import { fromGoStyle, givenFlags } from './config/command-line.ts';

@@ -30,7 +30,7 @@ export type ErrorCode =
   | 'malformed'
   /** A command on the host (ip, nft, iptables) failed. */
   | 'host-command'
-  /** A file on the host cannot be read or written. */
+  /** A file on the host cannot be read, used or written. */
   | 'host-file'
   /** Something of another owner stands where Corduroy has to put its own. */
   | 'foreign-object'
@@ -42,6 +42,8 @@ export type ErrorCode =
   | 'daemon-refused'
   /** Docker's daemon cannot be reached (retryable), refuses, or has what contradicts the lease. */
   | 'docker'
+  /** A name, socket or port that the daemon has to hold is another's, or its address is not there (yet). Retryable. */
+  | 'held'
   /** A deadline given by the user has passed. */
   | 'timeout';
 

@@ -28,16 +28,25 @@ export class ForeignRules implements ContainerSetup {
   async ensure({ families, ipMasq }: SubnetEnv): Promise<void> {
     const subnet = families.map((family) => family.subnet).find(({ family }) => family === 4);
     if (subnet === undefined) return;
-    const { flags, names } = this.#options;
     if (this.#now() - this.#lookedAt >= LOOK_EVERY) {
-      const how = flags.docker === 'off' ? 'options' : flags.docker;
-      this.#found = rulesInTheWay(await readAllTables(), { subnet, device: names.tun, ipMasq, how });
+      this.#found = await findRulesInTheWay(this.#options, subnet, ipMasq);
       this.#lookedAt = this.#now();
     }
     if (this.#found.length > 0) {
       throw new CorduroyError('foreign-object', this.#found.join('; '), { retryable: true });
     }
   }
+}
+
+/** What stands in the way now, and the command that mends it, a sentence each. */
+export async function findRulesInTheWay(
+  { flags, names }: Options,
+  subnet: Prefix,
+  ipMasq: boolean,
+): Promise<string[]> {
+  const how = flags.docker === 'off' ? 'options' : flags.docker;
+  const configure = `corduroy docker configure --how ${how} --restart${names.commandSuffix}`;
+  return rulesInTheWay(await readAllTables(), { subnet, device: names.tun, ipMasq, configure });
 }
 
 export interface OurTraffic {
@@ -47,8 +56,8 @@ export interface OurTraffic {
   readonly device: string;
   /** Whether Corduroy masquerades, so that nobody else has to. */
   readonly ipMasq: boolean;
-  /** How Docker gets the subnet, see --docker. */
-  readonly how: string;
+  /** The command that gives Docker the subnet so that it stays out of the way. */
+  readonly configure: string;
 }
 
 /** As dockerd gives them to iptables. */
@@ -59,11 +68,10 @@ const DROP = /^-d (\S+) ! -i \S+ (?:.* )?-j DROP$/;
 /** @returns what stands in the way, and the command that mends it, a sentence each */
 export function rulesInTheWay(
   tables: ReadonlyMap<string, Chains>,
-  { subnet, device, ipMasq, how }: OurTraffic,
+  { subnet, device, ipMasq, configure }: OurTraffic,
 ): string[] {
   const isOfSubnet = (cidr: string | undefined) =>
     cidr !== undefined && Prefix.parseMasked(cidr).overlaps(subnet);
-  const configure = `corduroy docker configure --how ${how} --restart`;
   const masquerades = tables.get('nat')?.get('POSTROUTING') ?? [];
   const masquerade = ipMasq ? masquerades.find((rule) => isOfSubnet(MASQUERADE.exec(rule)?.[1])) : undefined;
   const incoming = tables.get('raw')?.get('PREROUTING') ?? [];

@@ -1,15 +1,13 @@
-import { statSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { editConfig } from '../config/edit-config-file.ts';
 import type { FlagName } from '../config/flags.ts';
 import { RUN_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
-import { daemonRequest } from '../daemon/control-client.ts';
+import { reloadDaemon } from '../daemon/control-client.ts';
 import { CorduroyError, isCode } from '../errors.ts';
-import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
-
-/** Milliseconds a daemon may take to settle under new settings. */
-const RELOAD_TIMEOUT = 60_000;
+import { readIfThere } from '../host/atomic-file.ts';
+import { rewriteFile } from '../host/rewrite-file.ts';
 
 export interface SettingsChange {
   /** The configuration file. */
@@ -21,12 +19,12 @@ export interface SettingsChange {
 }
 
 /**
- * Changes settings in the daemon's configuration file, leaves the others and the file's mode as they are, and has a
- * running daemon read them.
+ * Changes settings in the daemon's configuration file, leaves the others and all else of the file as they are, and has
+ * a running daemon read them.
  *
  * @param changes by flag name; `undefined` removes a setting
  * @throws CorduroyError `usage` when the file holds no JSON object, `host-file` when it cannot be written,
- *   `daemon-refused` when it was written and the daemon does not take it up
+ *   `daemon-refused` when the daemon does not take them up: the file is as it was then
  */
 export async function changeSettings(
   options: Options,
@@ -37,18 +35,17 @@ export async function changeSettings(
   const after = editConfig(before, file, changes);
   // A file that only looks different by its spaces is left alone.
   const written = after !== editConfig(before, file, {});
-  if (written) writeAtomically(file, after, before === undefined ? 0o644 : statSync(file).mode & 0o777);
-  return { file, written, reloaded: await reload(options, file) };
-}
-
-async function reload({ runDir }: Options, file: string): Promise<boolean> {
+  if (written) rewriteFile(file, after);
   try {
-    await daemonRequest(join(runDir, RUN_FILES.daemonSocket), 'POST', '/v1/reload', RELOAD_TIMEOUT);
-    return true;
+    await reloadDaemon(join(options.runDir, RUN_FILES.daemonSocket));
+    return { file, written, reloaded: true };
   } catch (error) {
-    if (isCode(error, 'no-daemon')) return false;
+    if (isCode(error, 'no-daemon')) return { file, written, reloaded: false };
     if (!isCode(error, 'daemon-refused')) throw error;
-    const text = `${file} is written, and the running corduroyd does not take it up: ${error.message}`;
+    // Left there, it would be refused at the next start, too, and then the daemon would be gone.
+    if (written && before === undefined) rmSync(file);
+    else if (written) rewriteFile(file, before ?? '');
+    const text = `the running corduroyd does not take this up, and ${file} is as it was: ${error.message}`;
     throw new CorduroyError('daemon-refused', text, { cause: error });
   }
 }

@@ -1,10 +1,13 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { addFlags, givenFlags } from '../config/command-line.ts';
 import { etcdAccess, etcdPrefix } from '../config/etcd.ts';
 import { DAEMON_FLAGS, ETCD_FLAGS } from '../config/flags.ts';
 import { hideSecrets } from '../config/hide-secrets.ts';
+import { namesFor, RUN_FILES } from '../config/names.ts';
 import { type Options, resolveOptions } from '../config/options.ts';
-import { CorduroyError } from '../errors.ts';
+import { CorduroyError, messageOf } from '../errors.ts';
 import { openEtcdStore } from '../store/etcd/etcd-store.ts';
 import type { Store } from '../store/store.ts';
 
@@ -26,6 +29,32 @@ export function optionsOf(command: Command): Options {
   const options = resolveOptions(given, process.env);
   for (const warning of options.warnings) warn(warning);
   return options;
+}
+
+/** A daemon of this host, as far as the settings tell. */
+export interface DaemonOfHost {
+  /** Its control socket. */
+  readonly socket: string;
+  /** What is wrong with the settings: a daemon that runs goes on with those it has. */
+  readonly fault?: string;
+}
+
+/** Also where the settings are what is wrong, if a daemon is there. @throws CorduroyError `usage` if none is */
+export function daemonOf(command: Command): DaemonOfHost {
+  try {
+    return { socket: join(optionsOf(command).runDir, RUN_FILES.daemonSocket) };
+  } catch (error) {
+    const given = givenFlags(command);
+    const textOf = (name: 'run-dir' | 'instance', variable: string) =>
+      given[name]?.at(-1) ?? process.env[variable];
+    const instance = textOf('instance', 'CORDUROYD_INSTANCE') ?? '';
+    const socket = join(
+      textOf('run-dir', 'CORDUROYD_RUN_DIR') ?? namesFor(instance).runDir,
+      RUN_FILES.daemonSocket,
+    );
+    if (existsSync(socket)) return { socket, fault: messageOf(error) };
+    throw error;
+  }
 }
 
 /** Runs one task with a store, and closes it whatever happens. */

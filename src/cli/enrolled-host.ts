@@ -1,7 +1,8 @@
 import { rmSync } from 'node:fs';
 import type { Options } from '../config/options.ts';
 import { tearDown } from '../daemon/teardown.ts';
-import type { HostLayout } from '../enroll/layout.ts';
+import { type FounderLayout, founderLayout, type HostLayout } from '../enroll/layout.ts';
+import { runsSystemd } from '../enroll/units.ts';
 import { CorduroyError, isCode } from '../errors.ts';
 
 /** @throws CorduroyError `usage`: the units read what stands in its place, and nothing else */
@@ -12,6 +13,18 @@ export function requireDefaultFiles({ flags, names }: Options): void {
     'usage',
     `the services of this host read ${names.configFile}, and not ${file}: leave --config-file out, or give --no-start`,
   );
+}
+
+/**
+ * The files of the host that `corduroy init` is run on. Under systemd etcd's data is where its unit lets it write, whatever
+ * the daemon's state-dir.
+ */
+export function founderFiles(
+  { flags, names, stateDir }: Options,
+  underSystemd: boolean = runsSystemd(),
+): FounderLayout {
+  const file = flags['config-file'] ?? names.configFile;
+  return founderLayout(file, underSystemd && file === names.configFile ? names.stateDir : stateDir);
 }
 
 /**

@@ -9,15 +9,15 @@ import { enableForwarding } from '../enroll/forwarding.ts';
 import { foundEtcd } from '../enroll/found.ts';
 import { membershipOf, writeHostFiles } from '../enroll/host-files.ts';
 import { issueToken } from '../enroll/issue.ts';
-import { type FounderLayout, founderLayout } from '../enroll/layout.ts';
+import type { FounderLayout } from '../enroll/layout.ts';
 import { ensureNetwork, networkDocument } from '../enroll/network.ts';
 import { startDaemon } from '../enroll/start-daemon.ts';
-import { listTokens } from '../enroll/tokens.ts';
+import { listTokens, sweepTokens } from '../enroll/tokens.ts';
 import { HOST_USER } from '../enroll/users.ts';
 import { CorduroyError } from '../errors.ts';
 import { readIfThere } from '../host/atomic-file.ts';
 import { note, optionsOf, requireRoot, withDaemonFlags } from './context.ts';
-import { leaveCluster } from './enrolled-host.ts';
+import { founderFiles, leaveCluster } from './enrolled-host.ts';
 import { planFounding } from './init/plan-founding.ts';
 import { etcdCommand, reportFounded, reportWaiting } from './init/report.ts';
 import { ttlOption } from './token-ttl.ts';
@@ -64,7 +64,7 @@ export function initCommand(): Command {
       `
 Sets up an etcd of one member as corduroy-etcd.service, with TLS and users, and prints the line that makes another
 machine a host. Needs Debian's etcd-server, and openssl. Run again, it mends what is missing and says what stands; it
-makes another token only when none is left, or with --token-ttl.
+makes another token only when none is left that leads to this etcd, or with --token-ttl.
 Exit code: 0 the host is ready, 1 refused or failed, 2 wrong use, 4 it is not ready yet.
 
 Examples:
@@ -83,7 +83,7 @@ Examples:
 }
 
 async function init(options: Options, settings: Settings, isGiven: IsGiven): Promise<void> {
-  const layout = founderLayout(options.flags['config-file'] ?? options.names.configFile, options.stateDir);
+  const layout = founderFiles(options);
   const founding = await planFounding(options, settings, layout);
   const document = networkDocument(settings.network, settings.backend, founding.address);
   const membership = membershipOf(layout, options.flags, authorityOf(layout)?.fingerprint256);
@@ -107,6 +107,7 @@ async function init(options: Options, settings: Settings, isGiven: IsGiven): Pro
       note,
     );
     becomeHost(administrator, layout, settings.address);
+    await sweepTokens(administrator);
     const earlier = (await listTokens(administrator)).at(-1);
     const wanted = earlier === undefined || isGiven('tokenTtl');
     const token = wanted ? await issueToken(administrator, layout, settings.tokenTtl) : undefined;

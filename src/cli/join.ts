@@ -7,13 +7,13 @@ import type { Options } from '../config/options.ts';
 import { enableForwarding } from '../enroll/forwarding.ts';
 import { membershipOf, writeHostFiles } from '../enroll/host-files.ts';
 import { fetchEnrolment } from '../enroll/join.ts';
-import { founderLayout, hostLayout } from '../enroll/layout.ts';
+import { hostLayout } from '../enroll/layout.ts';
 import { startDaemon } from '../enroll/start-daemon.ts';
 import { parseToken } from '../enroll/token.ts';
 import { daemonUnit, requireUnits } from '../enroll/units.ts';
 import { CorduroyError, messageOf } from '../errors.ts';
 import { note, optionsOf, print, printJson, requireRoot, withDaemonFlags } from './context.ts';
-import { leaveCluster, requireDefaultFiles } from './enrolled-host.ts';
+import { founderFiles, leaveCluster, requireDefaultFiles } from './enrolled-host.ts';
 
 interface Settings {
   readonly tokenFile?: string;
@@ -44,7 +44,7 @@ export function joinCommand(): Command {
       'after',
       `
 The token pins the CA of the cluster's etcd: whoever answers in its place is told nothing. A token on the command line
-can be read by every user of this host for a moment; from a file or standard input it cannot.
+can be read by every user of this host for a moment, and sudo logs it; from a file or standard input neither happens.
 Run again, it renews what this host knows, say after corduroy token rotate --hosts.
 Exit code: 0 the host is ready, 1 refused or failed, 2 wrong use, 4 it is not ready yet.
 
@@ -132,19 +132,15 @@ function hideArgument(argument: string | undefined): void {
   if (argument === undefined || argument === '-') return;
   process.title = 'corduroy join ***';
   note(
-    'the token could be read by every user of this host for a moment, and may stand in the history of your shell; ' +
-      '--token-file avoids that',
+    'the token could be read by every user of this host for a moment, and may stand in the history of your shell and, ' +
+      'with sudo, in the journal; --token-file avoids that',
   );
 }
 
 /** @throws CorduroyError `usage` where this host may not, or shall not, leave the cluster that it is in */
-function requireLeave(
-  endpoints: readonly string[],
-  { force }: Settings,
-  { flags, names, stateDir }: Options,
-): void {
-  const { adminFile, etcdData } = founderLayout(flags['config-file'] ?? names.configFile, stateDir);
-  if (flags.instance === '' && existsSync(adminFile)) {
+function requireLeave(endpoints: readonly string[], { force }: Settings, options: Options): void {
+  const { adminFile, etcdData } = founderFiles(options);
+  if (options.flags.instance === '' && existsSync(adminFile)) {
     throw new CorduroyError(
       'usage',
       'this host keeps the etcd of a cluster of its own. To give that up, with all that its other hosts have of it: corduroy ' +

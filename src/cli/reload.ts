@@ -1,16 +1,6 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command } from 'commander';
-import { z } from 'zod';
-import { givenFlags } from '../config/command-line.ts';
-import { namesFor, RUN_FILES } from '../config/names.ts';
-import { daemonRequest } from '../daemon/control-client.ts';
-import { optionsOf, print, printJson, requireRoot, withDaemonFlags } from './context.ts';
-
-/** Milliseconds: a round that waits for etcd has to run into its deadline before another daemon takes its place. */
-const TIMEOUT = 60_000;
-
-const answerSchema = z.object({ changed: z.array(z.string()) });
+import { reloadDaemon } from '../daemon/control-client.ts';
+import { daemonOf, print, printJson, requireRoot, withDaemonFlags } from './context.ts';
 
 export function reloadCommand(): Command {
   const command = new Command('reload')
@@ -31,8 +21,7 @@ Examples:
     )
     .action(async (settings: { json?: true }) => {
       requireRoot('corduroy reload');
-      const socket = join(runDirOf(command), RUN_FILES.daemonSocket);
-      const { changed } = answerSchema.parse(await daemonRequest(socket, 'POST', '/v1/reload', TIMEOUT));
+      const changed = await reloadDaemon(daemonOf(command).socket);
       if (settings.json) printJson({ schema: 1, changed });
       else
         print(
@@ -42,19 +31,4 @@ Examples:
         );
     });
   return withDaemonFlags(command);
-}
-
-/** Also where the file is what is wrong: that is for the daemon to say, and to show until it is mended. */
-function runDirOf(command: Command): string {
-  try {
-    return optionsOf(command).runDir;
-  } catch (error) {
-    const given = givenFlags(command);
-    const textOf = (name: 'run-dir' | 'instance', variable: string) =>
-      given[name]?.at(-1) ?? process.env[variable];
-    const instance = textOf('instance', 'CORDUROYD_INSTANCE') ?? '';
-    const runDir = textOf('run-dir', 'CORDUROYD_RUN_DIR') ?? namesFor(instance).runDir;
-    if (existsSync(join(runDir, RUN_FILES.daemonSocket))) return runDir;
-    throw error;
-  }
 }

@@ -1,10 +1,8 @@
-import { join } from 'node:path';
 import { Command } from 'commander';
-import { RUN_FILES } from '../config/names.ts';
 import { daemonRequest } from '../daemon/control-client.ts';
 import type { EngineStatus, PeerStatus, StatusDocument } from '../daemon/status.ts';
 import { printable } from '../printable.ts';
-import { EXIT, optionsOf, print, printJson, withDaemonFlags } from './context.ts';
+import { daemonOf, EXIT, print, printJson, withDaemonFlags } from './context.ts';
 import { bad, bytes, dim, duration, good, table } from './format.ts';
 
 export function statusCommand(): Command {
@@ -14,7 +12,7 @@ export function statusCommand(): Command {
     .addHelpText(
       'after',
       `
-Exit code: 0 all is well, 1 something is wrong (see the health lines), 3 the daemon does not answer.
+Exit code: 0 all is well, 1 something is wrong (see the health lines), 3 the daemon does not answer, 4 it hangs.
 
 Examples:
   corduroy status
@@ -32,13 +30,11 @@ Examples:
 
 /** @param timeout milliseconds */
 export async function readStatus(command: Command, timeout = 5000): Promise<StatusDocument> {
-  const { runDir } = optionsOf(command);
-  return (await daemonRequest(
-    join(runDir, RUN_FILES.daemonSocket),
-    'GET',
-    '/v1/status',
-    timeout,
-  )) as StatusDocument;
+  const { socket, fault } = daemonOf(command);
+  const status = (await daemonRequest(socket, 'GET', '/v1/status', timeout)) as StatusDocument;
+  // Once it was asked to read them, the daemon says so itself.
+  if (fault === undefined || status.problems.some((text) => text.includes(fault))) return status;
+  return { ...status, problems: [`the next start or reload would fail: ${fault}`, ...status.problems] };
 }
 
 export function formatStatus(status: StatusDocument): string {

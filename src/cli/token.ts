@@ -1,10 +1,12 @@
 import { Command } from 'commander';
 import { withAdministrator } from '../enroll/administrator.ts';
+import { etcdAsItRuns } from '../enroll/etcd-service.ts';
 import { changeHostPassword, issueToken } from '../enroll/issue.ts';
-import { type FounderLayout, founderLayout } from '../enroll/layout.ts';
+import type { FounderLayout } from '../enroll/layout.ts';
 import { listTokens, type NewToken, revokeAllTokens, revokeToken, sweepTokens } from '../enroll/tokens.ts';
 import { CorduroyError } from '../errors.ts';
 import { note, optionsOf, print, printJson, requireRoot, withDaemonFlags } from './context.ts';
+import { founderFiles } from './enrolled-host.ts';
 import { duration, table } from './format.ts';
 import { ttlOption } from './token-ttl.ts';
 
@@ -56,11 +58,7 @@ function listCommand(): Command {
         return await listTokens(administrator);
       });
       if (json) return printJson({ schema: 1, tokens });
-      const rows = tokens.map(({ id, createdAt, expiresIn }) => [
-        id,
-        createdAt ?? '-',
-        `in ${duration(expiresIn)}`,
-      ]);
+      const rows = tokens.map(({ id, createdAt, expiresIn }) => [id, createdAt, `in ${duration(expiresIn)}`]);
       print(rows.length === 0 ? 'no tokens' : table([['ID', 'CREATED', 'EXPIRES'], ...rows]));
     });
   return withDaemonFlags(command);
@@ -74,9 +72,10 @@ function revokeCommand(): Command {
     .action(async (id: string) => {
       if (!/^[0-9a-f]{10}$/.test(id))
         throw new CorduroyError('usage', 'a token id has ten hexadecimal digits: corduroy token list');
-      const known = await withAdministrator(layoutOf(command), (administrator) =>
-        revokeToken(administrator, id),
-      );
+      const known = await withAdministrator(layoutOf(command), async (administrator) => {
+        await sweepTokens(administrator);
+        return await revokeToken(administrator, id);
+      });
       if (!known)
         throw new CorduroyError(
           'usage',
@@ -98,7 +97,7 @@ function rotateCommand(): Command {
       `
 With --hosts, etcd refuses every host but this one until it has joined again with the new token; it forwards packets all
 the while, and keeps its subnet. That is how a host is shut out that is no longer to be trusted: have all others
-join again within a day, before their leases end.
+join again within a day, before their leases end. etcd is restarted, as it asks for the password of a watch only once.
 
 Examples:
   corduroy token rotate
@@ -107,12 +106,12 @@ Examples:
     )
     .action(async ({ ttl, hosts, json }: { ttl: number; hosts?: true; json?: true }) => {
       const layout = layoutOf(command);
-      const made = await withAdministrator(layout, async (administrator) => {
+      await withAdministrator(layout, async (administrator) => {
         const revoked = await revokeAllTokens(administrator);
         note(revoked.length === 0 ? 'there was no token to revoke' : `revoked ${revoked.join(', ')}`);
-        if (hosts) await changeHostPassword(administrator, layout);
-        return await issueToken(administrator, layout, ttl);
+        if (hosts) await changeHostPassword(administrator, layout, etcdAsItRuns(note));
       });
+      const made = await withAdministrator(layout, (administrator) => issueToken(administrator, layout, ttl));
       if (hosts) note("the hosts' password is another: every host but this one has to join again");
       printToken(made, json === true);
     });
@@ -122,8 +121,7 @@ Examples:
 /** @throws CorduroyError `usage` for anybody but root, who alone may read the administrator's password */
 function layoutOf(command: Command): FounderLayout {
   requireRoot('corduroy token', "to read the administrator's password");
-  const { flags, names, stateDir } = optionsOf(command);
-  return founderLayout(flags['config-file'] ?? names.configFile, stateDir);
+  return founderFiles(optionsOf(command));
 }
 
 function printToken({ id, token, endsAt }: NewToken, json: boolean): void {

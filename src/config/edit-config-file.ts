@@ -12,7 +12,7 @@ export function editConfig(
   path: string,
   changes: Readonly<Record<string, unknown>>,
 ): string {
-  const settings = text === undefined || text.trim() === '' ? {} : parseObject(text, path);
+  const settings = { ...parseObject(text, path) };
   for (const [name, value] of Object.entries(changes)) {
     if (value === undefined) delete settings[name];
     else settings[name] = value;
@@ -20,7 +20,12 @@ export function editConfig(
   return `${JSON.stringify(settings, undefined, 2)}\n`;
 }
 
-function parseObject(text: string, path: string): Record<string, unknown> {
+/**
+ * @param text what a file holds; `undefined`: there is none
+ * @throws CorduroyError `usage` when it holds no JSON object
+ */
+export function parseObject(text: string | undefined, path: string): Readonly<Record<string, unknown>> {
+  if (text === undefined || text.trim() === '') return {};
   let document: unknown;
   try {
     document = JSON.parse(text);
@@ -30,5 +35,5 @@ function parseObject(text: string, path: string): Record<string, unknown> {
   }
   if (typeof document === 'object' && document !== null && !Array.isArray(document))
     return document as Record<string, unknown>;
-  throw new CorduroyError('usage', `${path} holds no JSON object, and was left as it is`);
+  throw new CorduroyError('usage', `${path} holds no JSON object, and was left as it is: mend it first`);
 }

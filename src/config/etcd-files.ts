@@ -18,7 +18,7 @@ export type FileFlag = 'etcd-cafile' | 'etcd-certfile' | 'etcd-keyfile' | 'etcd-
 
 /**
  * @param before what was read earlier: what is the same is not checked again
- * @throws CorduroyError `usage` naming the flag, the file and what is wrong with it: it cannot be read, is cut short,
+ * @throws CorduroyError `host-file` naming the flag, the file and what is wrong with it: it cannot be read, is cut short,
  *   certificate and key do not belong together
  */
 export function readEtcdFiles(flags: FlagValues, before?: EtcdFiles): EtcdFiles {
@@ -70,7 +70,10 @@ function check(flags: FlagValues, { ca, cert, key, password }: EtcdFiles): void 
   try {
     createSecureContext({ ca, cert, key });
   } catch (error) {
-    throw new CorduroyError('usage', `the certificates and key for etcd cannot be used: ${messageOf(error)}`);
+    throw new CorduroyError(
+      'host-file',
+      `the certificates and key for etcd cannot be used: ${messageOf(error)}`,
+    );
   }
 }
 
@@ -112,5 +115,6 @@ function textBytes(text: string | undefined): Buffer | undefined {
 }
 
 function unusable(name: FileFlag, flags: FlagValues, why: string): CorduroyError {
-  return new CorduroyError('usage', `--${name} ${flags[name]} ${why}`);
+  // Not `usage`: the flag may be right, and the file be written in a moment.
+  return new CorduroyError('host-file', `--${name} ${flags[name]} ${why}`);
 }

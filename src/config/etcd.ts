@@ -28,7 +28,7 @@ export interface AccessLog {
  * swapped by a symbolic link. That is a few small reads for each call to etcd, of which a quiet daemon makes one in an
  * hour, and none while nothing is asked.
  *
- * @throws CorduroyError `usage` naming the flag whose file cannot be used
+ * @throws CorduroyError `host-file` naming the flag whose file cannot be used
  */
 export function etcdAccess(flags: FlagValues, log: AccessLog): EtcdConnectionSettings {
   let files = readEtcdFiles(flags);

@@ -319,7 +319,9 @@ export const FLAGS = {
     help: 'a name that keeps several daemons on one host apart: it is part of every device, file and rule',
     default: '',
     check: (value) =>
-      value === '' || INSTANCE_NAME.test(value) ? undefined : '1 to 10 of the characters a-z and 0-9',
+      value === '' || INSTANCE_NAME.test(value)
+        ? undefined
+        : '1 to 10 of the characters a-z and 0-9, and not etcd',
   },
   'config-file': {
     kind: 'string',

@@ -9,10 +9,15 @@ export interface Names {
   readonly stateDir: string;
   readonly configFile: string;
   readonly subnetFile: string;
+  /** Makes a command of `corduroy` mean this daemon: ` --instance lab`. */
+  readonly commandSuffix: string;
 }
 
-/** Linux allows 15 characters for a link's name; `cdy-` and a suffix of its own have to fit beside the instance. */
-export const INSTANCE_NAME = /^[a-z0-9]{1,10}$/;
+/**
+ * Linux allows 15 characters for a link's name; `cdy-` and a suffix of its own have to fit beside the instance. The
+ * run-dir of one called `etcd` would be that of corduroy-etcd.service.
+ */
+export const INSTANCE_NAME = /^(?!etcd$)[a-z0-9]{1,10}$/;
 
 export function namesFor(instance: string): Names {
   const suffix = instance === '' ? '' : `-${instance}`;
@@ -25,6 +30,7 @@ export function namesFor(instance: string): Names {
     stateDir: `/var/lib/corduroy${suffix}`,
     configFile: `/etc/corduroy/corduroyd${suffix}.json`,
     subnetFile: `/run/flannel/subnet${suffix}.env`,
+    commandSuffix: instance === '' ? '' : ` --instance ${instance}`,
   };
 }
 
@@ -37,6 +43,8 @@ export const RUN_FILES = {
   /** The unit's EnvironmentFile. */
   datapathEnvironment: 'datapath.env',
   datapathLog: 'datapath.log',
+  /** Options for dockerd's next start, of --docker=options. */
+  dockerEnvironment: 'docker.env',
   /** What the daemon has put on this host: `corduroy down` works from it when the daemon is gone. */
   state: 'state.json',
 } as const;

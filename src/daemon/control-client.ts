@@ -3,6 +3,21 @@ import { z } from 'zod';
 import { CorduroyError } from '../errors.ts';
 import { printable } from '../printable.ts';
 
+/** Milliseconds: a round that waits for etcd has to run into its deadline before another daemon takes its place. */
+const RELOAD_TIMEOUT = 60_000;
+const reloadedSchema = z.object({ changed: z.array(z.string()) });
+
+/**
+ * Has a daemon read its settings again, and take up what has changed.
+ *
+ * @returns the flags that have another value now
+ * @throws CorduroyError as `daemonRequest` does
+ */
+export async function reloadDaemon(socketPath: string): Promise<readonly string[]> {
+  const answer = await daemonRequest(socketPath, 'POST', '/v1/reload', RELOAD_TIMEOUT);
+  return reloadedSchema.parse(answer).changed;
+}
+
 /**
  * One request to a daemon's socket.
  *
@@ -18,7 +33,7 @@ export function daemonRequest(
   timeout = 10_000,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const hangs = `corduroyd has not answered on ${socketPath} for ${timeout / 1000} s: it hangs`;
+    const hangs = `corduroyd has not answered on ${socketPath} for ${timeout / 1000} s: it hangs (systemctl restart corduroyd; the data plane goes on)`;
     const call = request({ socketPath, method, path, timeout }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => {
@@ -63,7 +78,8 @@ function connectionError(socketPath: string, error: NodeJS.ErrnoException): Cord
     return new CorduroyError('usage', `only root may talk to corduroyd (${socketPath})`);
   const why =
     error.code === 'ENOENT' || error.code === 'ECONNREFUSED'
-      ? 'it is not running (start it: corduroyd), or runs with another --run-dir or --instance'
+      ? 'it is not running (start it: systemctl start corduroyd, or corduroyd itself; on a new host first corduroy init or ' +
+        'corduroy join), or runs with another --run-dir or --instance'
       : error.message;
   return new CorduroyError('no-daemon', `corduroyd does not answer on ${socketPath}: ${why}`, {
     cause: error,

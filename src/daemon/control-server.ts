@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { CorduroyError, isCode, messageOf } from '../errors.ts';
@@ -19,26 +19,22 @@ export interface Reloaded {
   readonly changed: readonly string[];
 }
 
-/** Also the lock of the run-dir: of two daemons, the second finds the first answering and gives up. */
+/**
+ * Also the lock of the run-dir: of two daemons, the second finds the first answering and gives up.
+ * @throws CorduroyError `held`
+ */
 export async function serveControl(socketPath: string, handlers: ControlHandlers): Promise<Server> {
   await requireUnserved(socketPath);
-  rmSync(socketPath, { force: true });
   const server = createServer((request, response) => {
     respond(request, handlers).then(
       (body) => send(response, 200, body),
       (error: unknown) => send(response, codeFor(error), { error: messageOf(error) }),
     );
   });
-  const mask = process.umask(0o177); // The socket is never open to others, not even for a moment.
-  try {
-    await listen(server, () => server.listen(socketPath));
-  } finally {
-    process.umask(mask);
-  }
-  return server;
+  return listenAt(server, socketPath);
 }
 
-/** `/healthz`: the daemon runs. `/readyz`: subnet.env is written and the routes stand. */
+/** `/healthz`: the daemon runs. `/readyz`: subnet.env is written and the routes stand. @throws CorduroyError `held` */
 export async function serveHealth(ip: string, port: number, isReady: () => boolean): Promise<Server> {
   const server = createServer((request, response) => {
     const ready = isReady();
@@ -50,20 +46,17 @@ export async function serveHealth(ip: string, port: number, isReady: () => boole
   try {
     await listen(server, () => server.listen(port, ip));
   } catch (error) {
-    throw new CorduroyError('usage', `--healthz-ip ${ip} --healthz-port ${port}: ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw held(`--healthz-ip ${ip} --healthz-port ${port}: ${messageOf(error)}`, error);
   }
   return server;
 }
 
-/** @throws CorduroyError `usage` naming the daemon that serves this run-dir */
+/** @throws CorduroyError `held` naming the daemon that serves this run-dir */
 export async function requireUnserved(socketPath: string): Promise<void> {
   if (await isServed(socketPath)) {
     const running = await daemonRequest(socketPath, 'GET', '/v1/status').catch(() => undefined);
     const pid = (running as StatusDocument | undefined)?.pid ?? 'unknown';
-    throw new CorduroyError(
-      'usage',
+    throw held(
       `a corduroyd with pid ${pid} runs with this run-dir already (${socketPath}): ` +
         'stop it, or use --instance to run another beside it',
     );
@@ -71,21 +64,30 @@ export async function requireUnserved(socketPath: string): Promise<void> {
 }
 
 /**
- * Lets no second daemon of this name into the network namespace, whatever its run-dir: they would take each other's
- * devices away. An abstract socket is bound to the namespace and to the life of the process.
+ * Where the daemon of this name in this network namespace has its lock, whatever its run-dir. Only root may make
+ * sockets in /run; an abstract one would be anybody's to take. The inode number is the namespace's name to the kernel.
  */
-export async function lockInstance(linkMark: string): Promise<Server> {
-  const server = createServer();
-  try {
-    await listen(server, () => server.listen(`\0corduroyd/${linkMark}`));
-  } catch (error) {
-    throw new CorduroyError(
-      'usage',
-      'a corduroyd of this name runs on this host already: stop it, or give this one an --instance of its own',
-      { cause: error },
+export function lockPath(linkMark: string, namespace = '/proc/self/ns/net'): string {
+  return `/run/${linkMark}.netns-${statSync(namespace).ino}.lock`;
+}
+
+/**
+ * Lets no second daemon of this name into the network namespace: they would take each other's devices away.
+ * @returns what holds the lock until it is closed, or the process ends
+ * @throws CorduroyError `held`
+ */
+export async function lockInstance(path: string): Promise<Server> {
+  if (await isServed(path)) {
+    throw held(
+      `a corduroyd of this name runs on this host already (it holds ${path}): ` +
+        'stop it, or give this one an --instance of its own',
     );
   }
-  return server;
+  return listenAt(createServer(), path);
+}
+
+function held(message: string, cause?: unknown): CorduroyError {
+  return new CorduroyError('held', message, { cause, retryable: true });
 }
 
 class NotFound extends Error {}
@@ -119,7 +121,7 @@ function send(response: ServerResponse, code: number, body: unknown): void {
 }
 
 /** Only a refusal says that nobody is there; a full queue, say, is somebody who hangs. */
-function isServed(socketPath: string): Promise<boolean> {
+export function isServed(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(socketPath, () => {
       socket.destroy();
@@ -131,11 +133,21 @@ function isServed(socketPath: string): Promise<boolean> {
   });
 }
 
+/** In place of what a daemon that crashed has left there. */
+async function listenAt(server: Server, socketPath: string): Promise<Server> {
+  rmSync(socketPath, { force: true });
+  const mask = process.umask(0o177); // The socket is never open to others, not even for a moment.
+  try {
+    await listen(server, () => server.listen(socketPath));
+  } finally {
+    process.umask(mask);
+  }
+  return server;
+}
+
 function listen(server: Server, start: () => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error) =>
-      reject(new CorduroyError('usage', `cannot listen: ${error.message}`, { cause: error })),
-    );
+    server.once('error', (error) => reject(held(`cannot listen: ${error.message}`, error)));
     server.once('listening', resolve);
     start();
   });

@@ -39,6 +39,9 @@ const RECHECK_FORWARDING = 5000;
 /** Milliseconds that etcd has for its first answer before what was remembered is used; sooner when it is known to be away. */
 const MEMORY_AFTER = 2000;
 
+/** Whether a round brought about what containers need to be connected, and whether it brought everything about. */
+type Outcome = Readonly<{ stands: boolean; settled: boolean }>;
+
 /**
  * The control plane. One loop, woken by every change: it reads what etcd says, computes what the host and the data plane
  * should hold, and brings that about. Every round starts from what is there, so that a round that failed half-way, a
@@ -67,8 +70,8 @@ export class Daemon {
   readonly #startedAt: number;
   #progressAt: number;
   #stopped = false;
-  /** Whether the last round brought everything about. */
-  #settled = false;
+  /** Whether the last round brought about what containers need to be connected. */
+  #stands = false;
   #current: Promise<unknown> = Promise.resolve();
 
   constructor(parts: DaemonParts) {
@@ -171,9 +174,12 @@ export class Daemon {
     }
   }
 
-  /** Containers can be connected: the last round brought everything about, and the data plane runs. */
+  /**
+   * Containers can be connected: the last round saw to links, routes and subnet.env, and the data plane runs. A firewall
+   * that cannot be set is a problem, and nothing that others have to wait for: it may last until somebody mends it.
+   */
   get ready(): boolean {
-    return this.#settled && this.datapath.isRunning;
+    return this.#stands && this.datapath.isRunning;
   }
 
   /** When a round last began or ended, monotonic milliseconds: one begins every minute, and has its deadlines. */
@@ -242,9 +248,9 @@ export class Daemon {
         this.interfaces.chosen,
       );
       if (config === undefined) return Number.POSITIVE_INFINITY;
-      const { settled, leaseDueAt } = await this.#converge(config);
-      if (settled && !this.#settled) this.#sayReady();
-      this.#settled = settled;
+      const { stands, settled, leaseDueAt } = await this.#converge(config);
+      if (stands && !this.#stands) this.#sayReady();
+      this.#stands = stands;
       this.#problems.of('daemon').clear();
       const forwards = this.#problems.of('forwarding').current === undefined;
       const { stayUntil } = this.leases;
@@ -256,7 +262,7 @@ export class Daemon {
       );
       return settled ? due : Math.min(due, this.#retryAfter());
     } catch (error) {
-      this.#settled = false;
+      this.#stands = false;
       if (!(error instanceof CorduroyError)) this.#problems.defect(error);
       return isCode(error, 'out-of-subnets') ? RETRY_OUT_OF_SUBNETS : RETRY_AFTER;
     }
@@ -269,8 +275,8 @@ export class Daemon {
     return hostStands && datapathMissing ? RETRY_DATAPATH : RETRY_AFTER;
   }
 
-  /** @returns whether everything was brought about; throws where nothing could be done without a lease */
-  async #converge(config: UsableConfig): Promise<{ settled: boolean; leaseDueAt: number }> {
+  /** Throws where nothing could be done without a lease. */
+  async #converge(config: UsableConfig): Promise<Outcome & { leaseDueAt: number }> {
     const { ranges } = config.network;
     const { names, flags } = this.#parts.options;
     const before = this.interfaces.chosen;
@@ -293,15 +299,15 @@ export class Daemon {
     const { peers, rejected } = selectPeers(this.view.peerLeases, ranges, self);
     this.peers = peers;
     this.rejected.set([...rejected, ...this.view.cluster.rejected()]);
-    const settled = await this.#apply(backend, { ranges, subnets, peers });
+    const outcome = await this.#apply(backend, { ranges, subnets, peers });
     if (held !== undefined && this.view.remembered === undefined) {
       this.#memory.save({ view: this.view, subnets, hardware: this.#parts.hardwareOf(iface) });
     }
-    return { settled, leaseDueAt };
+    return { ...outcome, leaseDueAt };
   }
 
   /** The parts are independent: a firewall that cannot be set must not keep routes from the data plane. */
-  async #apply(backend: Backend, input: BackendInput): Promise<boolean> {
+  async #apply(backend: Backend, input: BackendInput): Promise<Outcome> {
     const { host, options, containers } = this.#parts;
     const { ranges, subnets } = input;
     const desired = backend.desired(input);
@@ -324,7 +330,8 @@ export class Daemon {
     if (ipMasq) this.#checkForwarding();
     if (fileDone)
       for (const one of containers) await problems.attempt(one.name, () => one.ensure(subnetFile));
-    return linksDone && firewallDone && datapathDone && fileDone;
+    const stands = linksDone && datapathDone && fileDone;
+    return { stands, settled: stands && firewallDone };
   }
 
   async #ensureDatapath(state: DatapathState): Promise<void> {

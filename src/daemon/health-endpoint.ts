@@ -16,7 +16,7 @@ export class HealthEndpoint {
     this.#isReady = isReady;
   }
 
-  /** @throws CorduroyError `usage` when it cannot be served there; then it stays where it was */
+  /** @throws CorduroyError `held` when it cannot be served there; then it stays where it was */
   async moveTo(place: Place): Promise<void> {
     const before = this.#place;
     if (isSame(place, before)) return;

@@ -5,8 +5,9 @@ import type { Options } from '../config/options.ts';
 import { CorduroyError, messageOf } from '../errors.ts';
 import { notifySystemd, ServiceNotifier, statusText, watchdogInterval } from '../observe/systemd.ts';
 import { VERSION } from '../version.ts';
-import { lockInstance, type Reloaded, requireUnserved, serveControl } from './control-server.ts';
+import { lockInstance, lockPath, type Reloaded, requireUnserved, serveControl } from './control-server.ts';
 import { DaemonRun, type Prepared, prepare } from './daemon-run.ts';
+import { obeyHangups } from './hangups.ts';
 import { HealthEndpoint } from './health-endpoint.ts';
 import type { StatusDocument } from './status.ts';
 import { statusReport } from './status-report.ts';
@@ -41,6 +42,8 @@ export class Service {
   #reloads: Promise<unknown> = Promise.resolve();
   /** Why the settings that were last read are not in use. */
   #refusal: string | undefined;
+  /** Asked to stop: no other daemon takes the place of the one there is. */
+  #stopping = false;
   #ending = false;
   /** What is said of a process that has ended. */
   #lastWord = 'stopped';
@@ -57,13 +60,16 @@ export class Service {
     this.#health = new HealthEndpoint(() => this.#run.daemon.ready);
   }
 
-  /** Runs until it is asked to stop, over the socket or by a signal. The data plane goes on. @throws a defect */
+  /**
+   * Runs until it is asked to stop, over the socket or by a signal. The data plane goes on.
+   * @throws CorduroyError `held` when another runs, or has a port of its; a defect
+   */
   async run(): Promise<void> {
     const { runDir, names, flags } = this.#run.options;
     const socketPath = join(runDir, RUN_FILES.daemonSocket);
     this.#run.log.info(`corduroyd ${VERSION} starting, etcd at ${flags['etcd-endpoints'].join(', ')}`);
     await requireUnserved(socketPath);
-    const lock = await lockInstance(names.linkMark);
+    const lock = await lockInstance(lockPath(names.linkMark));
     const control = await serveControl(socketPath, {
       status: () => this.#status(),
       reload: () => this.reload(),
@@ -133,7 +139,8 @@ export class Service {
   }
 
   async #replace(options: Options): Promise<void> {
-    if (this.#ending) throw new CorduroyError('daemon-refused', 'corduroyd is about to end');
+    if (this.#ending || this.#stopping)
+      throw new CorduroyError('daemon-refused', 'corduroyd is about to end');
     const prepared = prepare(options);
     try {
       await this.#health.moveTo(options.flags);
@@ -148,10 +155,21 @@ export class Service {
   }
 
   async #stop(release: boolean): Promise<void> {
-    const { log, daemon } = this.#run;
-    log.info(`asked to stop${release ? ' and to give the lease back' : ''}`);
-    await daemon.stop(release);
+    this.#run.log.info(`asked to stop${release ? ' and to give the lease back' : ''}`);
+    await this.#stopDaemon(release);
     this.#end('asked');
+  }
+
+  /** A reload that has begun comes first: the daemon that it makes would take back the lease that was given back. */
+  async #stopDaemon(release: boolean): Promise<void> {
+    this.#stopping = true;
+    try {
+      await this.#reloads;
+      await this.#run.daemon.stop(release);
+    } catch (error) {
+      this.#stopping = false;
+      throw error;
+    }
   }
 
   #end(why: 'signal' | 'asked'): void {
@@ -167,16 +185,16 @@ export class Service {
   /** SIGHUP has the settings read again. The first signal to end asks for an orderly end; the second does not wait. */
   #obeySignals(): void {
     let asked = false;
-    process.on('SIGHUP', () => {
+    obeyHangups(() => {
       this.reload().catch(() => undefined); // It is in the log, and in the status.
     });
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
         if (asked) process.exit(1);
         asked = true;
-        const { log, options, daemon } = this.#run;
+        const { log, options } = this.#run;
         log.info(`${signal}: stopping`);
-        const released = options.flags['release-on-exit'] ? daemon.stop(true) : Promise.resolve();
+        const released = options.flags['release-on-exit'] ? this.#stopDaemon(true) : Promise.resolve();
         released
           .catch((error: unknown) => log.warn(`the lease was not given back: ${messageOf(error)}`))
           .finally(() => this.#end('signal'));

@@ -6,7 +6,7 @@ import { removeDockerNetwork } from '../bridge/docker/network-look.ts';
 import { ROUTE_PROTOCOL, RUN_FILES, STATE_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
 import { connectDatapath, shutdownDatapath } from '../datapath/client.ts';
-import { CorduroyError, isCode } from '../errors.ts';
+import { CorduroyError, isCode, messageOf } from '../errors.ts';
 import { readIfThere } from '../host/atomic-file.ts';
 import { removeFirewall } from '../host/firewall.ts';
 import { isRunning } from '../host/is-running.ts';
@@ -14,6 +14,7 @@ import { observeHost } from '../host/observe.ts';
 import { type Ownership, planRemoval } from '../host/plan.ts';
 import { removeFromHost } from '../host/reconcile.ts';
 import { daemonRequest } from './control-client.ts';
+import { isServed, lockPath } from './control-server.ts';
 import { readHostRecord, removeIfOwn } from './state-file.ts';
 import type { StatusDocument } from './status.ts';
 
@@ -49,28 +50,41 @@ export async function tearDown(options: Options, { release, force }: TearDownOpt
   const engine = await stopEngine(join(runDir, RUN_FILES.datapathSocket), record.enginePid);
   const host = await removeFromHost(own);
   const firewallNames = { table: names.nftTable, chain: names.iptablesChain };
-  const firewall = await removeFirewall(firewallNames, record.firewall);
+  // Firewalls have most ways to fail: nothing else is left behind for it, but the record of what is still to be done.
+  const [firewall] = await Promise.allSettled([removeFirewall(firewallNames, record.firewall)]);
+  const isDone = firewall.status === 'fulfilled';
   const { subnetFile } = record;
+  const lock = lockPath(names.linkMark); // Left by a daemon that crashed, unless one with another run-dir has it.
   // The id of a machine without a machine-id is kept with its lease.
   const states = release ? Object.values(STATE_FILES) : [STATE_FILES.network, STATE_FILES.networkUnfinished];
   const files = [
-    ...Object.values(RUN_FILES).map((name) => join(runDir, name)),
+    ...Object.values(RUN_FILES)
+      .map((name) => join(runDir, name))
+      .filter((path) => isDone || path !== stateFile),
     ...states.map((name) => join(stateDir, name)),
+    ...((await isServed(lock)) ? [] : [lock]),
   ];
   const folders = record.folders.flatMap((top) => upTo(dirname(subnetFile?.path ?? top), top));
-  return [
+  const removed = [
     ...daemon,
     ...docker,
     ...removeOwnConflist(flags),
     ...engine,
     ...host.map((line) => line.replace(/ (delete|dev)\b/g, '')),
-    ...firewall,
+    ...(isDone ? firewall.value : []),
     ...(subnetFile !== undefined && removeIfOwn(subnetFile) ? [subnetFile.path] : []),
     ...files.filter(removeFile),
     ...[...folders, ...(known ? [dirname(join(runDir, RUN_FILES.unitSocket)), runDir, stateDir] : [])].filter(
       removeFolder,
     ),
   ];
+  if (isDone) return removed;
+  throw new CorduroyError(
+    'host-command',
+    `the firewall rules are left: ${messageOf(firewall.reason)}. All else is removed; then finish with ` +
+      `corduroy down${names.commandSuffix}`,
+    { cause: firewall.reason },
+  );
 }
 
 /** A run-dir that knows nothing is a mistyped one, or another daemon's things stand on this host. */

@@ -2,8 +2,9 @@ import { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { editConfig } from '../config/edit-config-file.ts';
 import { etcdAccess, etcdPrefix } from '../config/etcd.ts';
+import type { FlagValues } from '../config/flags.ts';
 import { resolveOptions } from '../config/options.ts';
-import { CorduroyError } from '../errors.ts';
+import { CorduroyError, isCode } from '../errors.ts';
 import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
 import { type EtcdAdministration, openEtcdAdministration } from '../store/etcd/administration.ts';
 import { openEtcdStore } from '../store/etcd/etcd-store.ts';
@@ -69,7 +70,7 @@ export async function withAdministrator<T>(
     );
   }
   const flags = adminFlags(adminFile);
-  const access = etcdAccess(flags, { info: () => undefined, warn: () => undefined });
+  const access = etcdAccess(flags, SILENT);
   const store = openEtcdStore(access);
   const administration = openEtcdAdministration(access);
   try {
@@ -86,6 +87,27 @@ export async function withAdministrator<T>(
     await store.close();
   }
 }
+
+/** Whether etcd still runs closed to everybody without a certificate of its CA, and so to all other hosts. */
+export async function isClosedToOthers({ adminFile }: FounderLayout): Promise<boolean> {
+  const flags = adminFlags(adminFile);
+  const without = { ...flags, 'etcd-certfile': undefined, 'etcd-keyfile': undefined };
+  return !(await answers(without)) && (await answers(flags));
+}
+
+async function answers(flags: FlagValues): Promise<boolean> {
+  const store = openEtcdStore(etcdAccess(flags, SILENT));
+  try {
+    await store.get('/');
+    return true;
+  } catch (error) {
+    return !isCode(error, 'store-unavailable'); // Whatever else it says, it speaks with us.
+  } finally {
+    await store.close();
+  }
+}
+
+const SILENT = { info: () => undefined, warn: () => undefined };
 
 /** Nothing of the environment: it speaks for the daemon. */
 function adminFlags(adminFile: string) {

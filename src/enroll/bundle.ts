@@ -6,8 +6,8 @@ import { CorduroyError } from '../errors.ts';
  * may read. It is not under the network's prefix, which every host reads and keeps a copy of.
  *
  *     key    /corduroy-join/5d1e07a2c9
- *     value  {"version":1,"createdAt":"…","prefix":"/coreos.com/network","endpoints":["https://10.0.0.1:2379"],
- *             "username":"corduroyd","password":"…"}
+ *     value  {"version":1,"createdAt":"…","endsAt":"…","prefix":"/coreos.com/network",
+ *             "endpoints":["https://10.0.0.1:2379"],"username":"corduroyd","password":"…"}
  */
 export type Bundle = z.infer<typeof schema>;
 
@@ -15,6 +15,8 @@ const schema = z.object({
   version: z.literal(1),
   /** RFC 3339. */
   createdAt: z.string(),
+  /** RFC 3339. The key's lease is no proof: whoever reaches etcd can keep that alive. */
+  endsAt: z.string(),
   prefix: z.string().regex(/^(\/[^/]+)+$/),
   endpoints: z.array(z.string().regex(/^https:\/\/[^/\s@]+$/)).min(1),
   username: z.string().min(1),

@@ -96,9 +96,8 @@ export async function issueServerCertificate(
       ...['-extfile', file('openssl.cnf'), '-extensions', 'extensions', '-days', String(DAYS)],
       ...['-out', file('etcd.pem')],
     ]);
-    writeFileSync(file('chain.pem'), readFileSync(file('etcd.pem'), 'utf8') + readFileSync(ca, 'utf8'), {
-      mode: 0o644,
-    });
+    writeFileSync(file('chain.pem'), readFileSync(file('etcd.pem'), 'utf8') + readFileSync(ca, 'utf8'));
+    chmodSync(file('chain.pem'), 0o644); // Of a root with a strict umask, too: etcd is not root.
     chmodSync(file('etcd.key'), 0o600);
     if (owner !== undefined) chownSync(file('etcd.key'), owner.uid, owner.gid);
     renameSync(file('etcd.key'), serverKey);

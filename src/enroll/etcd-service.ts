@@ -5,8 +5,7 @@ import { withAdministrator } from './administrator.ts';
 import type { Owner } from './certificates.ts';
 import type { EtcdService } from './found.ts';
 import type { FounderLayout } from './layout.ts';
-import { requireFreePort } from './port-holder.ts';
-import { ETCD_UNIT, enableAndStart, restart, unitState } from './units.ts';
+import { ETCD_UNIT, enableAndStart, restart, runsSystemd, unitState } from './units.ts';
 
 const ETCD_PROGRAM = '/usr/bin/etcd';
 const ETCD_USER = 'etcd';
@@ -34,7 +33,6 @@ export function etcdUnderSystemd(address: string, say: (line: string) => void): 
     ensureRuns: async (configChanged) => {
       const { active } = await unitState(ETCD_UNIT);
       if (active !== 'active') {
-        await requireFreePort(address);
         say(`starting etcd at ${address}`);
         await enableAndStart(ETCD_UNIT);
       } else if (configChanged) {
@@ -43,6 +41,16 @@ export function etcdUnderSystemd(address: string, say: (line: string) => void): 
       return true;
     },
     restart: () => restart(ETCD_UNIT),
+  };
+}
+
+/** For who does not know how it was started. @param say told when somebody has to restart it */
+export function etcdAsItRuns(say: (line: string) => void): Pick<EtcdService, 'restart'> {
+  return {
+    restart: async () => {
+      if (runsSystemd() && (await unitState(ETCD_UNIT)).active === 'active') return await restart(ETCD_UNIT);
+      say('restart etcd now: until then a host that is connected goes on being told of all leases');
+    },
   };
 }
 

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CorduroyError, isCode } from '../errors.ts';
 import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
-import { knownRootPassword, withAdministrator, writeAdminFile } from './administrator.ts';
+import { isClosedToOthers, knownRootPassword, withAdministrator, writeAdminFile } from './administrator.ts';
 import {
   ensureAuthority,
   issueServerCertificate,
@@ -59,9 +59,12 @@ export async function foundEtcd(founding: Founding, service: EtcdService): Promi
     await establish(layout, password);
     writeAtomically(layout.etcdConfig, etcdConfig(layout, { ...founding, closed: false }), 0o644);
     await service.restart();
-  } else if (fresh) {
-    await withAdministrator(layout, ({ administration }) => administration.setPassword(HOST_USER, password));
+    return true;
   }
+  // Interrupted here before, the configuration is not yet that of the etcd that runs.
+  if (await isClosedToOthers(layout)) await service.restart();
+  if (fresh)
+    await withAdministrator(layout, ({ administration }) => administration.setPassword(HOST_USER, password));
   return true;
 }
 

@@ -1,9 +1,10 @@
 import { X509Certificate } from 'node:crypto';
-import { mkdirSync, statSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { editConfig } from '../config/edit-config-file.ts';
 import { FLAGS, type FlagName, type FlagValues } from '../config/flags.ts';
 import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
+import { rewriteFile } from '../host/rewrite-file.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import type { HostLayout } from './layout.ts';
 
@@ -42,7 +43,7 @@ export function writeHostFiles(layout: HostLayout, enrolment: Enrolment): void {
     ...(enrolment.iface === undefined ? {} : { iface: [enrolment.iface] }),
     ...(hasSetting(text, 'ip-masq') ? {} : { 'ip-masq': true }),
   });
-  writeAtomically(configFile, settings, modeOf(configFile));
+  rewriteFile(configFile, settings);
 }
 
 /** Which cluster a host is in, by its settings. */
@@ -79,9 +80,4 @@ export function hasSetting(text: string | undefined, name: FlagName, value?: unk
   if (text === undefined) return false;
   const settings = JSON.parse(text) as Partial<Record<FlagName, unknown>>;
   return Object.hasOwn(settings, name) && (value === undefined || settings[name] === value);
-}
-
-/** As it is: it may hold what is secret. */
-function modeOf(path: string): number {
-  return (statSync(path, { throwIfNoEntry: false })?.mode ?? 0o644) & 0o777;
 }

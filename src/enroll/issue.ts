@@ -1,6 +1,7 @@
 import { CorduroyError } from '../errors.ts';
 import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
 import type { Administrator } from './administrator.ts';
+import type { EtcdService } from './found.ts';
 import type { FounderLayout } from './layout.ts';
 import { newSecret } from './token.ts';
 import { createToken, type NewToken, sweepTokens } from './tokens.ts';
@@ -25,12 +26,17 @@ export async function issueToken(
   });
 }
 
-/** From here on etcd refuses every host, until it joins again; this one's password is replaced. */
+/**
+ * From here on etcd refuses every host, until it joins again; this one's password is replaced. A watch is asked for its
+ * password when it is made, and never again: those that there are end with etcd's connections.
+ */
 export async function changeHostPassword(
   { administration }: Administrator,
   { passwordFile }: FounderLayout,
+  etcd: Pick<EtcdService, 'restart'>,
 ): Promise<void> {
   const password = newSecret();
   await administration.setPassword(HOST_USER, password);
   writeAtomically(passwordFile, `${password}\n`, 0o600);
+  await etcd.restart();
 }

@@ -8,11 +8,12 @@ import { userOf } from './tokens.ts';
 
 /**
  * Asks the etcd that the token names what a host needs. The token's secret is said only to a server that has a
- * certificate of the CA that the token pins.
+ * certificate of the CA that the token pins, and not after the token's end.
  *
  * @throws CorduroyError `untrusted`, `store-unavailable`; `store-denied`: the token has ended or was revoked
  */
 export async function fetchEnrolment(token: JoinToken): Promise<Enrolment> {
+  if (hasEnded(token)) throw worthless(token);
   const { ca, addresses } = await reachable(token);
   const { prefix, endpoints, username, password } = await fetchBundle(token, ca, addresses);
   return { ca, prefix, endpoints, username, password };
@@ -57,10 +58,16 @@ async function fetchBundle(token: JoinToken, ca: string, addresses: readonly str
   }
 }
 
+function hasEnded({ endsAt }: JoinToken): boolean {
+  return endsAt.getTime() <= Date.now();
+}
+
 /** etcd does not say why it refuses, and forgets what has ended. */
-function worthless({ id, endsAt }: JoinToken, cause?: unknown): CorduroyError {
-  const ended = endsAt.getTime() <= Date.now();
-  const what = ended ? `expired at ${endsAt.toISOString()}` : 'was revoked';
+function worthless(token: JoinToken, cause?: unknown): CorduroyError {
+  const { id, endsAt } = token;
+  const what = hasEnded(token)
+    ? `expired at ${endsAt.toISOString()}, and this host's clock says ${new Date().toISOString()}`
+    : 'was revoked';
   return new CorduroyError(
     'store-denied',
     `the join token ${id} ${what}: make another on the first host, with: corduroy token create`,

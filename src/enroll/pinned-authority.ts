@@ -23,7 +23,8 @@ export async function pinnedAuthority(address: string, fingerprint: string): Pro
   const authority = presented.find((certificate) => fingerprintOf(certificate) === fingerprint);
   if (authority === undefined) throw otherAuthority(address, fingerprint, presented);
   const pem = authority.toString();
-  await handshake(address, { ca: pem }, () => undefined, presented[0]);
+  // Said in so many words, lest NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment decides.
+  await handshake(address, { ca: pem, rejectUnauthorized: true }, () => undefined, presented[0]);
   return pem;
 }
 

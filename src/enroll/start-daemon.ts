@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { daemonRequest } from '../daemon/control-client.ts';
+import { daemonRequest, reloadDaemon } from '../daemon/control-client.ts';
 import type { StatusDocument } from '../daemon/status.ts';
 import { CorduroyError, isCode } from '../errors.ts';
-import { daemonUnit, enableAndBegin, lastWords, restart, unitState } from './units.ts';
+import { begin, daemonUnit, enable, lastWords, unitState } from './units.ts';
 
 export interface DaemonStart {
   readonly instance: string;
@@ -17,18 +17,18 @@ export interface DaemonStart {
 const POLL = 200;
 /** Milliseconds between two lines: what is wrong takes a moment to become clear. */
 const SAY_EVERY = 5000;
-/** Milliseconds a running daemon may take to settle under new settings. */
-const RELOAD_TIMEOUT = 60_000;
 
 /**
  * Starts the daemon, now and with every boot, or has a running one read its settings again; waits until it is ready.
  *
- * @throws CorduroyError `timeout`, `host-command` with what it says about it
+ * @throws CorduroyError `timeout`, `host-command` with what it says about it; `daemon-refused`: one that runs does not
+ *   take the settings up, and goes on under those it has
  */
 export async function startDaemon(start: DaemonStart): Promise<StatusDocument> {
   const { instance, socketPath, timeout, say } = start;
   const unit = daemonUnit(instance);
-  if (!(await reload(socketPath, unit))) await enableAndBegin(unit);
+  await enable(unit);
+  if (!(await reload(socketPath))) await begin(unit);
   const deadline = performance.now() + timeout * 1000;
   let [said, sayAt] = ['', performance.now() + SAY_EVERY / 2];
   for (let waiting = ''; ; await sleep(POLL)) {
@@ -53,15 +53,14 @@ export async function startDaemon(start: DaemonStart): Promise<StatusDocument> {
 }
 
 /** @returns whether a daemon runs, under the settings as they are now */
-async function reload(socketPath: string, unit: string): Promise<boolean> {
+async function reload(socketPath: string): Promise<boolean> {
   try {
-    await daemonRequest(socketPath, 'POST', '/v1/reload', RELOAD_TIMEOUT);
+    await reloadDaemon(socketPath);
+    return true;
   } catch (error) {
     if (isCode(error, 'no-daemon')) return false;
-    if (!isCode(error, 'daemon-refused')) throw error;
-    await restart(unit); // What cannot be changed in a running process.
+    throw error;
   }
-  return true;
 }
 
 async function readStatus(socketPath: string): Promise<StatusDocument | undefined> {

@@ -23,7 +23,7 @@ export interface JoinToken {
   /** Ten hexadecimal digits: not secret, the name of the token. */
   readonly id: string;
   readonly secret: string;
-  /** To the second. When it really ends is decided by etcd. */
+  /** To the second. The joiner goes by it; etcd, and who sweeps there, by what is kept in etcd. */
   readonly endsAt: Date;
   /** `HOST:PORT` each, at least one. */
   readonly addresses: readonly string[];

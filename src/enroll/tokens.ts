@@ -7,11 +7,14 @@ import { formatToken, newSecret, newTokenId } from './token.ts';
 /**
  * A token is a user of etcd of its own, with a role that may read one key, and that key, which hangs on an etcd lease:
  * when the lease ends the key is gone, and the token is worth nothing from that moment on, whether or not anybody
- * sweeps user and role away.
+ * sweeps user and role away. But etcd asks nobody's name for LeaseKeepAlive: a lease that somebody keeps alive ends when
+ * `sweepTokens` finds the end that stands in the key.
  */
 export interface TokenOffice {
   readonly store: Store;
   readonly administration: EtcdAdministration;
+  /** Where etcd is. A token that names another place leads nowhere. */
+  readonly endpoints: readonly string[];
 }
 
 export interface NewToken {
@@ -23,8 +26,8 @@ export interface NewToken {
 
 export interface TokenLine {
   readonly id: string;
-  /** RFC 3339; absent when what etcd holds cannot be understood. */
-  readonly createdAt?: string;
+  /** RFC 3339. */
+  readonly createdAt: string;
   /** Seconds. */
   readonly expiresIn: number;
 }
@@ -49,7 +52,7 @@ export async function createToken(
     addresses,
   }: {
     readonly ttl: number;
-    readonly bundle: Omit<Bundle, 'version' | 'createdAt'>;
+    readonly bundle: Omit<Bundle, 'version' | 'createdAt' | 'endsAt'>;
     readonly caFingerprint: string;
     readonly addresses: readonly string[];
   },
@@ -59,7 +62,8 @@ export async function createToken(
   const lease = await store.grantLease(ttl);
   const endsAt = new Date(createdAt.getTime() + lease.ttl * 1000);
   // The key first: a user without one is what `sweepTokens` takes for a token that has ended.
-  const value = formatBundle({ version: 1, createdAt: createdAt.toISOString(), ...bundle });
+  const [made, ends] = [createdAt.toISOString(), endsAt.toISOString()];
+  const value = formatBundle({ version: 1, createdAt: made, endsAt: ends, ...bundle });
   await store.transaction([{ key, is: 'absent' }], [{ do: 'put', key, value, leaseId: lease.id }]);
   await administration.addRole(user, [{ permission: 'read', key }]);
   await administration.addUser(user, secret);
@@ -68,27 +72,39 @@ export async function createToken(
 }
 
 /** The tokens that let a host in now, those that end first first. */
-export async function listTokens({ store }: TokenOffice): Promise<TokenLine[]> {
-  const { entries } = await store.list(BUNDLES);
-  const lines = await Promise.all(entries.map((entry) => tokenLine(store, entry)));
+export async function listTokens(office: TokenOffice): Promise<TokenLine[]> {
+  const { entries } = await office.store.list(BUNDLES);
+  const lines = await Promise.all(entries.map((entry) => tokenLine(office, entry)));
   return lines.filter((line) => line !== undefined).sort((one, other) => one.expiresIn - other.expiresIn);
 }
 
-async function tokenLine(store: Store, { key, value, leaseId }: Entry): Promise<TokenLine | undefined> {
+async function tokenLine(
+  office: TokenOffice,
+  { key, value, leaseId }: Entry,
+): Promise<TokenLine | undefined> {
+  const bundle = usableBundle(office, value);
+  if (bundle === undefined || leaseId === undefined) return undefined;
   try {
-    const expiresIn = leaseId === undefined ? 0 : (await store.leaseInfo(leaseId)).ttl;
-    return { id: key.slice(BUNDLES.length), expiresIn, ...createdAt(value) };
+    const { ttl } = await office.store.leaseInfo(leaseId);
+    return {
+      id: key.slice(BUNDLES.length),
+      createdAt: bundle.createdAt,
+      expiresIn: Math.min(ttl, Math.floor((Date.parse(bundle.endsAt) - Date.now()) / 1000)),
+    };
   } catch (error) {
     if (isCode(error, 'lease-not-found')) return undefined; // It has ended since the list was read.
     throw error;
   }
 }
 
-function createdAt(value: string): { createdAt?: string } {
+/** @returns `undefined` for what lets nobody in, or should not */
+function usableBundle({ endpoints }: TokenOffice, value: string): Bundle | undefined {
   try {
-    return { createdAt: parseBundle(value).createdAt };
+    const bundle = parseBundle(value);
+    const leadsHere = bundle.endpoints.some((endpoint) => endpoints.includes(endpoint));
+    return leadsHere && Date.parse(bundle.endsAt) > Date.now() ? bundle : undefined;
   } catch (error) {
-    if (isCode(error, 'malformed')) return {};
+    if (isCode(error, 'malformed')) return undefined;
     throw error;
   }
 }
@@ -113,12 +129,18 @@ export async function revokeAllTokens(office: TokenOffice): Promise<string[]> {
   return ids;
 }
 
-/** Removes the users and roles of tokens that have ended. */
-export async function sweepTokens({ store, administration }: TokenOffice): Promise<void> {
+/** Revokes tokens that are past their end or lead nowhere, and removes the users and roles of those that are gone. */
+export async function sweepTokens(office: TokenOffice): Promise<void> {
+  const { store, administration } = office;
   // In this order: a token that is being made has its key before it has its user.
   const [users, roles] = [await administration.users(), await administration.roles()];
   const { entries } = await store.list(BUNDLES);
-  const alive = new Set(entries.map(({ key }) => userOf(key.slice(BUNDLES.length))));
+  const alive = new Set<string>();
+  for (const { key, value } of entries) {
+    const id = key.slice(BUNDLES.length);
+    if (usableBundle(office, value) === undefined) await revokeToken(office, id);
+    else alive.add(userOf(id));
+  }
   const ended = (name: string) => USER.test(name) && !alive.has(name);
   for (const name of users.filter(ended)) await administration.removeUser(name);
   for (const name of roles.filter(ended)) await administration.removeRole(name);

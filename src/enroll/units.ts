@@ -34,8 +34,13 @@ const START_TIMEOUT = 100_000;
 
 /** Starts it now and with every boot. Resolves when it is ready. @throws CorduroyError `host-command` */
 export async function enableAndStart(unit: string): Promise<void> {
-  await run('systemctl', ['enable', '--quiet', unit]);
+  await enable(unit);
   await systemctl('start', unit);
+}
+
+/** It starts with every boot. */
+export async function enable(unit: string): Promise<void> {
+  await run('systemctl', ['enable', '--quiet', unit]);
 }
 
 export async function restart(unit: string): Promise<void> {
@@ -43,8 +48,7 @@ export async function restart(unit: string): Promise<void> {
 }
 
 /** Starts it without waiting until it is ready. */
-export async function enableAndBegin(unit: string): Promise<void> {
-  await run('systemctl', ['enable', '--quiet', unit]);
+export async function begin(unit: string): Promise<void> {
   await run('systemctl', ['start', '--no-block', unit]);
 }
 

@@ -1,10 +1,10 @@
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CorduroyError, messageOf } from '../errors.ts';
 
 /**
  * Writes a file by renaming a finished one into its place: readers see the old content or the new, never a part.
- * A file that has the content already is left untouched.
+ * A file that has the content already is left untouched, but for another mode.
  *
  * @returns whether it was written, and the topmost folder that had to be created for it
  * @throws CorduroyError `host-file`
@@ -14,9 +14,14 @@ export function writeAtomically(
   content: string,
   mode: number,
 ): { written: boolean; created?: string } {
-  if (readIfThere(path) === content) return { written: false };
+  const same = readIfThere(path) === content;
   const temporary = `${path}.tmp-${process.pid}`;
   try {
+    if (same) {
+      // Restored from a backup, say, what is secret may have become readable to all.
+      if ((statSync(path).mode & 0o777) !== mode) chmodSync(path, mode);
+      return { written: false };
+    }
     const created = mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     writeFileSync(temporary, content, { mode });
     chmodSync(temporary, mode); // Of a root with a strict umask, too.

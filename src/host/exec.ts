@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { CorduroyError } from '../errors.ts';
+import { CorduroyError, isCode } from '../errors.ts';
 
 export interface RunOptions {
   /** Written to standard input. */
@@ -69,6 +69,22 @@ export async function run(
     });
   }
   return result;
+}
+
+/** As `run`, whatever the exit code; `undefined` where the host has no such command. */
+export async function runIfThere(command: string, args: readonly string[]): Promise<RunResult | undefined> {
+  try {
+    return await run(command, args, { allowFailure: true });
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Whether it is what `run` throws where the host has no such command. */
+export function isMissing(error: unknown): boolean {
+  if (!isCode(error, 'host-command')) return false;
+  return error.cause instanceof Error && 'code' in error.cause && error.cause.code === 'ENOENT';
 }
 
 export interface StreamOptions {

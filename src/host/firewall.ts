@@ -1,8 +1,9 @@
-import { CorduroyError } from '../errors.ts';
-import { run } from './exec.ts';
-import { type ForwardWish, planForward, planForwardRemoval } from './forward-rules.ts';
-import { changeTable, readTable } from './iptables.ts';
+import { CorduroyError, isCode } from '../errors.ts';
+import { isMissing, run, runIfThere } from './exec.ts';
+import { type ForwardWish, isMisread, planForward, planForwardRemoval } from './forward-rules.ts';
+import { changeTable, readTable, unreadable } from './iptables.ts';
 import { type MasqueradeWish, removeMasquerade, setMasquerade, showMasquerade } from './masquerade.ts';
+import { chainRemoval, parseNftRules } from './nft-rules.ts';
 
 /** What Corduroy wants of the firewall. */
 export interface FirewallState extends MasqueradeWish {
@@ -35,7 +36,8 @@ export interface FirewallNames {
  */
 export class Firewall {
   readonly #names: FirewallNames;
-  #wanted = '';
+  /** What each part was last brought to. */
+  readonly #held = new Map<'table' | 'rules', string>();
   #shownTable = '';
   #byproducts: Byproducts;
 
@@ -48,16 +50,27 @@ export class Firewall {
   /**
    * @param remember is told of by-products before they come to be
    * @returns whether anything had to be changed
-   * @throws CorduroyError `host-command`
+   * @throws CorduroyError `host-command`; `foreign-object` where iptables cannot read what others have put into its table
    */
   async ensure(state: FirewallState, remember: (byproducts: Byproducts) => void): Promise<boolean> {
     const wanted = JSON.stringify(state);
-    const isNew = wanted !== this.#wanted;
-    this.#wanted = '';
-    const tableChanged = await this.#ensureTable(state, isNew);
-    const rulesChanged = await this.#ensureRules(state, isNew, remember);
-    this.#wanted = wanted;
-    return tableChanged || rulesChanged;
+    const changed = await inTurn([
+      () => this.#hold('table', wanted, (isNew) => this.#ensureTable(state, isNew)),
+      () => this.#hold('rules', wanted, (isNew) => this.#ensureRules(state, isNew, remember)),
+    ]);
+    return changed.includes(true);
+  }
+
+  async #hold(
+    part: 'table' | 'rules',
+    wanted: string,
+    ensure: (isNew: boolean) => Promise<boolean>,
+  ): Promise<boolean> {
+    const isNew = this.#held.get(part) !== wanted;
+    this.#held.delete(part);
+    const changed = await ensure(isNew);
+    this.#held.set(part, wanted);
+    return changed;
   }
 
   async #ensureTable(state: FirewallState, isNew: boolean): Promise<boolean> {
@@ -77,9 +90,11 @@ export class Firewall {
     const { chain } = this.#names;
     if (!forward) return isNew && (await removeRules(chain, this.#byproducts)).length > 0;
     const wish: ForwardWish = { network, device, chain };
-    const lines = planForward(await readTable('filter'), wish);
+    const chains = await readTable('filter');
+    const lines = planForward(chains, wish);
     if (lines.length === 0) return false;
-    const before = await showFilterTable();
+    const before = await listFilterTable('-a');
+    if (isMisread(chains, parseNftRules(before))) throw unreadable('filter');
     this.#byproducts = {
       filterTable: this.#byproducts.filterTable || before === '',
       forwardChain: this.#byproducts.forwardChain || !/^\s*chain FORWARD /m.test(before),
@@ -95,25 +110,56 @@ export class Firewall {
 
 /** Removes the table and the chain. @returns what was removed */
 export async function removeFirewall(names: FirewallNames, byproducts: Byproducts): Promise<string[]> {
-  return [...(await removeMasquerade(names.table)), ...(await removeRules(names.chain, byproducts))];
+  const removed = await inTurn([
+    () => removeMasquerade(names.table),
+    () => removeRules(names.chain, byproducts),
+  ]);
+  return removed.flat();
 }
 
 async function removeRules(chain: string, byproducts: Byproducts): Promise<string[]> {
-  const lines = planForwardRemoval(await readTable('filter'), chain);
-  if (lines.length === 0) return [];
-  await changeTable('filter', lines);
-  if (byproducts.forwardChain && EMPTY_FORWARD.test(await showFilterTable())) {
+  if (!(await removeChain(chain))) return [];
+  if (byproducts.forwardChain && EMPTY_FORWARD.test(await listFilterTable())) {
     await run('nft', ['delete', 'chain', 'ip', 'filter', 'FORWARD'], { allowFailure: true });
   }
-  if (byproducts.filterTable && EMPTY_TABLE.test(await showFilterTable())) {
+  if (byproducts.filterTable && EMPTY_TABLE.test(await listFilterTable())) {
     await run('nft', ['delete', 'table', 'ip', 'filter'], { allowFailure: true });
   }
   return [`iptables chain ${chain}`];
 }
 
-/** Empty when there is none (or iptables is the legacy one, which has no table in nftables). */
-async function showFilterTable(): Promise<string> {
-  return (await run('nft', ['list', 'table', 'ip', 'filter'], { allowFailure: true })).stdout;
+/** @returns whether there was anything to remove */
+async function removeChain(chain: string): Promise<boolean> {
+  try {
+    const lines = planForwardRemoval(await readTable('filter'), chain);
+    if (lines.length > 0) await changeTable('filter', lines);
+    return lines.length > 0;
+  } catch (error) {
+    // Nothing of others, nor the lack of iptables, keeps Corduroy's own from going.
+    if (!isCode(error, 'foreign-object') && !isMissing(error)) throw error;
+    const lines = chainRemoval(await listFilterTable('-a'), chain);
+    if (lines !== '') await run('nft', ['-f', '-'], { input: lines });
+    return lines !== '';
+  }
+}
+
+/** Empty when there is none (or iptables is the legacy one, which has no table in nftables), or no nft. */
+async function listFilterTable(...options: string[]): Promise<string> {
+  return (await runIfThere('nft', [...options, 'list', 'table', 'ip', 'filter']))?.stdout ?? '';
+}
+
+/** One after the other; what fails keeps none from its turn. @throws the first failure, after the last turn */
+async function inTurn<T>(parts: readonly (() => Promise<T>)[]): Promise<T[]> {
+  const results: T[] = [];
+  const failures: unknown[] = [];
+  for (const part of parts) {
+    await part().then(
+      (result) => results.push(result),
+      (error) => failures.push(error),
+    );
+  }
+  if (failures.length > 0) throw failures[0];
+  return results;
 }
 
 const EMPTY_FORWARD = /chain FORWARD \{\s*type filter hook forward priority (filter|0); policy accept;\s*\}/;

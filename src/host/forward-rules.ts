@@ -1,5 +1,6 @@
 import type { Prefix } from '../net/prefix.ts';
 import type { Chains } from './iptables.ts';
+import { type NftRule, namesSet } from './nft-rules.ts';
 
 /**
  * What is to be forwarded whatever the policy of FORWARD is: Docker sets it to DROP, and an accept in another table does
@@ -23,7 +24,8 @@ const FORWARD = 'FORWARD';
  *
  * What comes from the tunnel or goes into it is accepted before any other rule, in FORWARD and in DOCKER-USER: the rules
  * of Docker 28 drop it otherwise. What goes between containers and the outside is accepted last, so that the rules of
- * others on it count; only a rule that decides on every packet is passed, it is the policy in another form.
+ * others on it count, those that are appended later, too; only a rule that decides on every packet is passed, it is the
+ * policy in another form.
  */
 export function planForward(chains: Chains, { network, device, chain }: ForwardWish): string[] {
   const content = [`-s ${network} -j ACCEPT`, `-d ${network} -j ACCEPT`];
@@ -48,7 +50,10 @@ export function planForwardRemoval(chains: Chains, chain: string): string[] {
   return [...jumps, ...(chains.has(chain) ? [`:${chain} - [0:0]`, `-X ${chain}`] : [])];
 }
 
-/** Rules are deleted by what they say: a number may be another rule's by then. */
+/**
+ * Only what does not stand right is put anew: a rule that somebody has put in front of the first stays there. Rules are
+ * deleted by what they say: a number may be another rule's by then.
+ */
 function planJumps(
   place: string,
   rules: readonly string[],
@@ -56,24 +61,51 @@ function planJumps(
   first: readonly string[],
   last: readonly string[],
 ): string[] {
-  const ours = rules.filter((rule) => leadsTo(rule, chain));
-  const wanted = [...first, ...last];
   const effective = beforeEnd(rules);
-  if (ours.length === wanted.length && wanted.every((rule) => effective.includes(rule))) return [];
-  const others = rules.filter((rule) => !leadsTo(rule, chain));
+  const standRight = (jumps: readonly string[]) =>
+    jumps.every((jump) => effective.includes(jump) && rules.indexOf(jump) === rules.lastIndexOf(jump));
+  const right = [
+    ...(standRight(first) ? first : []),
+    ...(standRight(last) && isEnd(effective, last) ? last : []),
+  ];
+  const misplaced = rules.filter((rule) => leadsTo(rule, chain) && !right.includes(rule));
+  const missing = (jumps: readonly string[]) => jumps.filter((jump) => !right.includes(jump));
+  const others = [...missing(first), ...rules.filter((rule) => !misplaced.includes(rule))];
   const reached = beforeEnd(others).length;
-  const append = reached === others.length ? `-A ${place}` : `-I ${place} ${first.length + reached + 1}`;
+  const append = reached === others.length ? `-A ${place}` : `-I ${place} ${reached + 1}`;
   return [
-    ...ours.map((rule) => `-D ${place} ${rule}`),
-    ...first.map((rule, index) => `-I ${place} ${index + 1} ${rule}`),
-    ...last.map((rule) => `${append} ${rule}`),
+    ...misplaced.map((rule) => `-D ${place} ${rule}`),
+    ...missing(first).map((rule, index) => `-I ${place} ${index + 1} ${rule}`),
+    ...missing(last).map((rule) => `${append} ${rule}`),
   ];
 }
 
+/** Whether only what wants to be last, too, comes behind: the jumps of other instances. */
+function isEnd(rules: readonly string[], last: readonly string[]): boolean {
+  return last.every((jump) => rules.slice(rules.indexOf(jump) + 1).every((rule) => INSTANCE_JUMP.test(rule)));
+}
+
+const INSTANCE_JUMP = /-j CORDUROY(-[A-Z0-9]+)?-FORWARD$/;
+
 /** The rules that packets get to: those up to one that decides on all that come to it. */
 function beforeEnd(rules: readonly string[]): readonly string[] {
-  const end = rules.findIndex((rule) => DECIDES_ALL.test(rule.replace(COMMENT, '')));
+  const end = rules.findIndex(decidesAll);
   return end < 0 ? rules : rules.slice(0, end);
+}
+
+/** Whether iptables shows a rule as one that decides on all packets, and nft as one that does so for a set. */
+export function isMisread(chains: Chains, made: readonly NftRule[]): boolean {
+  return [FORWARD, DOCKER_USER].some((place) => {
+    const those = made.filter(({ chain }) => chain === place);
+    return chains.get(place)?.some((rule, index) => {
+      const one = those[index];
+      return decidesAll(rule) && one !== undefined && namesSet(one);
+    });
+  });
+}
+
+function decidesAll(rule: string): boolean {
+  return DECIDES_ALL.test(rule.replace(COMMENT, ''));
 }
 
 const DECIDES_ALL = /^-j (ACCEPT|DROP|RETURN|REJECT( --reject-with \S+)?)$/;

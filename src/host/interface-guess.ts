@@ -13,9 +13,10 @@ export function pickByItself(facts: HostFacts): Picked {
   if (byRoute !== undefined) return byRoute;
   const guess = guessFrom(facts);
   if (!('one' in guess) || facts.current === undefined || guess.one.name === facts.current) return guess;
+  const current = facts.interfaces.find(({ name }) => name === facts.current);
+  // The NAT was taken for want of another.
+  if (current === undefined || natAddress(current, facts) !== undefined) return guess;
   // A route or an address may be away for a moment. What is only a guess takes no place of what has served.
-  const isThere = facts.interfaces.some(({ name }) => name === facts.current);
-  if (!isThere) return guess;
   return { problem: `${obstacle(facts)}; ${facts.current} is kept while it is there, or ${REMEDY}` };
 }
 

@@ -1,5 +1,4 @@
 import { lookup } from 'node:dns/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { CorduroyError } from '../errors.ts';
 import { isHostAddress } from '../net/host-address.ts';
 import { Ip } from '../net/ip.ts';
@@ -12,6 +11,7 @@ import {
   needsEtcd,
 } from './interface-choice.ts';
 import { addressesOf, type LinkRecord, readLinks } from './observe.ts';
+import { Resolver } from './resolver.ts';
 import type { ExternalInterface } from './state.ts';
 
 export interface HostNetwork {
@@ -23,19 +23,16 @@ export interface HostNetwork {
   readonly resolve: (name: string) => Promise<readonly string[]>;
 }
 
-/** Milliseconds that a name server has to answer. */
-const RESOLVE_TIMEOUT = 2000;
+const resolver = new Resolver(async (name) =>
+  (await lookup(name, { all: true, family: 4 })).map(({ address }) => address),
+);
 
 export async function readHostNetwork(): Promise<HostNetwork> {
   return {
     interfaces: (await readLinks()).map(interfaceOf),
     defaultRoutes: () => readWays('show', 'default'),
     routeTo: async (address) => (await readWays('get', address))[0],
-    resolve: async (name) => {
-      const found = lookup(name, { all: true, family: 4 }).then((all) => all.map(({ address }) => address));
-      const late = sleep(RESOLVE_TIMEOUT, [], { ref: false });
-      return await Promise.race([found.catch(() => []), late]);
-    },
+    resolve: (name) => resolver.resolve(name),
   };
 }
 

@@ -23,19 +23,21 @@ export function parseTables(text: string): Map<string, Chains> {
 
 /**
  * Reads one table; an empty one where the host has none.
- * @throws CorduroyError `host-command`
+ * @throws CorduroyError `host-command`; `foreign-object` where iptables cannot read what is in it
  */
 export async function readTable(table: string): Promise<Chains> {
   const { stdout } = await run('iptables-save', ['-t', table]);
-  if (INCOMPATIBLE.test(stdout)) {
-    throw new CorduroyError(
-      'host-command',
-      `the table ${table} holds rules that iptables cannot read (nft list table ip ${table}): move them to a table of ` +
-        'another name, or leave forwarding to them with --iptables-forward-rules=false',
-      { retryable: true },
-    );
-  }
+  if (INCOMPATIBLE.test(stdout)) throw unreadable(table);
   return parseTables(stdout).get(table) ?? new Map();
+}
+
+export function unreadable(table: string): CorduroyError {
+  return new CorduroyError(
+    'foreign-object',
+    `the table ${table} holds rules that iptables cannot read (nft list table ip ${table}): move them to a table of ` +
+      'another name, or leave forwarding to them with --iptables-forward-rules=false',
+    { retryable: true },
+  );
 }
 
 /** All tables that the host has; none where there is no iptables. */

@@ -1,5 +1,5 @@
 import { Prefix } from '../net/prefix.ts';
-import { run } from './exec.ts';
+import { run, runIfThere } from './exec.ts';
 
 export interface MasqueradeWish {
   /** The whole overlay, IPv4. */
@@ -54,9 +54,9 @@ export async function setMasquerade(wish: MasqueradeWish, table: string): Promis
   await run('nft', ['-f', '-'], { input: masqueradeTable(wish, table) });
 }
 
-/** What nft says of the table; empty when there is none. */
+/** What nft says of the table; empty when there is none, or no nft that could have made it. */
 export async function showMasquerade(table: string): Promise<string> {
-  return (await run('nft', ['list', 'table', 'ip', table], { allowFailure: true })).stdout;
+  return (await runIfThere('nft', ['list', 'table', 'ip', table]))?.stdout ?? '';
 }
 
 /** @returns what was removed */

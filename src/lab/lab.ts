@@ -13,8 +13,9 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { parseEnv } from '../bridge/subnet-env.ts';
-import { RUN_FILES } from '../config/names.ts';
+import { namesFor, RUN_FILES } from '../config/names.ts';
 import { daemonRequest } from '../daemon/control-client.ts';
+import { lockPath } from '../daemon/control-server.ts';
 import type { StatusDocument } from '../daemon/status.ts';
 import { CorduroyError, messageOf } from '../errors.ts';
 import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
@@ -190,7 +191,11 @@ export class Lab {
     const last = namespaces.filter((one) => runsEtcd(name, one));
     await Promise.all(namespaces.filter((one) => !last.includes(one)).map(endAllIn));
     await Promise.all(last.map(endAllIn));
-    for (const namespace of namespaces) await run('ip', ['netns', 'delete', namespace]);
+    for (const namespace of namespaces) {
+      // What a daemon leaves that had to be killed.
+      rmSync(lockPath(namesFor('').linkMark, `/run/netns/${namespace}`), { force: true });
+      await run('ip', ['netns', 'delete', namespace]);
+    }
     rmSync(labFolder(name), { recursive: true, force: true });
     try {
       rmdirSync(dirname(labFolder(name)));

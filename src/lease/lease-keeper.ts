@@ -46,6 +46,7 @@ export class LeaseKeeper {
   /** Before this time this host does not leave its subnet, whatever etcd says. */
   #stayUntil = Number.NEGATIVE_INFINITY;
   #moved: string | undefined;
+  #isGivenBack = false;
   /** While a lease is written, what the watch shows of that is not compared: the answer tells. */
   #isAcquiring = false;
 
@@ -192,21 +193,24 @@ export class LeaseKeeper {
 
   /**
    * Gives the lease back: what hangs on its etcd lease, key and record, is deleted with it. A reservation stays.
-   * @throws CorduroyError `conflict` while etcd does not confirm what this host uses, or the store's
+   * @throws CorduroyError `conflict` while etcd does not confirm what this host uses or has used, or the store's
    */
   async release(): Promise<void> {
     const held = this.#held;
     if (held === undefined) {
-      if (!this.isInUse) return;
+      if (this.#isGivenBack || (!this.isInUse && this.subnets.length === 0)) return;
       const { name, reason } = this.#state;
-      throw new CorduroyError('conflict', `the lease is ${name}, and cannot be given back: ${reason}`, {
-        retryable: true,
-      });
+      const text = this.isInUse
+        ? `the lease is ${name}, and cannot be given back: ${reason}`
+        : `this host has not taken up the lease of its subnet ${this.subnets.join(' and ')} yet, and cannot give it ` +
+          'back: wait for that (corduroy wait), or let it expire';
+      throw new CorduroyError('conflict', text, { retryable: true });
     }
     this.#held = undefined; // The deletion that the watch will show is no loss.
     try {
       await this.#options.store.revokeLease(held.session.id);
       this.#go('released', '');
+      this.#isGivenBack = true;
       const what = held.reserved ? 'kept the reservation of' : 'gave back';
       this.#options.log.info(
         `${what} ${held.subnets.join(' and ')}. Devices and data plane stay until: corduroy down`,
@@ -239,6 +243,7 @@ export class LeaseKeeper {
       const acquired = await acquireLease(this.#options, wanted, before);
       // What `observe` has found out about the old one meanwhile is settled by this.
       this.#held = acquired;
+      this.#isGivenBack = false;
       this.#go('acquired', '');
       await this.#replaceSession(acquired.session.id);
       return acquired;

@@ -28,13 +28,17 @@ fail() {
   exit 1
 }
 
+for path in "$PREFIX" "$UNITDIR" "$ZSHDIR" "${DESTDIR:-/}" "${INTERPRETER:-/}"; do
+  case $path in /*) ;; *) fail "$path is no path from the root: PREFIX, DESTDIR, UNITDIR, ZSHDIR and INTERPRETER begin with /" ;; esac
+done
+
 # Everything as it is to be, below the folder $1.
 fill() {
   lib=$1$LIBDIR
   mkdir -p "$lib/dist" "$1$BINDIR" "$1$UNITDIR" "$1$PREFIX/lib/sysusers.d" "$1$DOCDIR/docs" "$1$DOCDIR/examples" \
     "$1$BASHDIR" "$1$ZSHDIR" "$1$FISHDIR"
 
-  (cd dist && find . -name '*.js' ! -path './packaging/*' -print | tar -cf - -T -) | tar -C "$lib/dist" -xf -
+  (cd dist && find . -name '*.js' ! -path './packaging/*' -print | tar -cf - -T -) | tar -C "$lib/dist" -xmf -
   cp dist/corduroy-datapath "$lib/dist/"
   # Debug information would name the folder it was built in.
   strip --strip-unneeded --remove-section=.comment --remove-section=.note "$lib/dist/corduroy-datapath"
@@ -64,6 +68,9 @@ fill() {
   cp README.md LICENSE "$1$DOCDIR/"
   cp docs/*.md docs/*.svg "$1$DOCDIR/docs/"
   cp src/packaging/corduroyd.json "$1$DOCDIR/examples/"
+  # By name: what running them has made in there, keys and tokens among it, is not for others. The demo is of a checkout.
+  (cd examples && find . \( -name README.md -o -name Vagrantfile -o -name '*.sh' -o -name '*.y*ml' \) \
+    ! -path './demo/*' -print | tar -cf - -T -) | tar -C "$1$DOCDIR/examples" -xmf -
   chmod -R u=rwX,go=rX "$1$DOCDIR" "$1$PREFIX/lib/sysusers.d"
 }
 

@@ -18,7 +18,7 @@ export function corduroyPage(program: Command): string {
       roff(program.description()),
       '.PP',
       roff(
-        'The commands read the same configuration file and environment variables as the daemon, so that on a configured host they need no options.',
+        'The commands read the same configuration file and environment variables as the daemon, so that on a host that is configured by the file they need no options. Variables that only the unit of the daemon has, from /etc/default/corduroyd, they do not see.',
       ),
     ),
     section('OPTIONS', ...optionItems(program, () => true)),

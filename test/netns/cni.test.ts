@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startInNamespace } from '../../src/lab/processes.ts';
@@ -22,7 +22,6 @@ const CLIENT = `require('net').connect(Number(process.argv[2]), process.argv[1])
 interface CniHost extends LabHost {
   readonly settings: string;
   readonly conflist: string;
-  readonly dataDir: string;
   readonly runtime: CniRuntime;
 }
 
@@ -53,15 +52,14 @@ describe.skipIf(obstacle)(`containers connected by CNI's plugins ${obstacle ?? '
       join(folder, 'corduroyd.json'),
       join(folder, 'net.d', '10-corduroy.conflist'),
     ];
-    const dataDir = join(folder, 'cni');
-    mkdirSync(dataDir);
+    const root = join(folder, 'cni');
+    mkdirSync(root);
     writeFileSync(settings, '{"iptables-resync": 5}');
     return {
       ...host,
       settings,
       conflist,
-      dataDir,
-      runtime: new CniRuntime(host.namespace, conflist, dataDir),
+      runtime: new CniRuntime(host.namespace, conflist, root),
     };
   };
   const start = (host: CniHost) => {
@@ -105,6 +103,17 @@ describe.skipIf(obstacle)(`containers connected by CNI's plugins ${obstacle ?? '
       expect.stringContaining(`would write ${h1.conflist}: network corduroy`),
     ]);
     expect(stdout).toContain(await lab.subnet(h1));
+    expect(existsSync(h1.conflist)).toBe(false);
+    expect(settings(h1)).toEqual({ 'iptables-resync': 5 });
+  });
+
+  it('corduroy cni install refuses a bridge that serves something else', async () => {
+    await lab.on(h1, 'ip', 'link', 'add', 'vmbr0', 'type', 'bridge');
+    await lab.on(h1, 'ip', 'address', 'add', '192.168.77.5/24', 'dev', 'vmbr0');
+    const { code, stderr } = await install(h1, '--cni-bridge', 'vmbr0');
+    await lab.on(h1, 'ip', 'link', 'delete', 'vmbr0');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/vmbr0 has 192\.168\.77\.5\/24, .*corduroy cni install --cni-bridge NAME/);
     expect(existsSync(h1.conflist)).toBe(false);
     expect(settings(h1)).toEqual({ 'iptables-resync': 5 });
   });
@@ -161,7 +170,7 @@ describe.skipIf(obstacle)(`containers connected by CNI's plugins ${obstacle ?? '
         .split('\n')
         .filter((line) => line.startsWith('-A'))
         .join('\n'),
-      given: readdirSync(join(h1.dataDir, 'corduroy')).filter((name) => /^\d/.test(name)),
+      given: h1.runtime.given(),
     });
     const before = await trace();
     const pod = await newPod();
@@ -172,6 +181,19 @@ describe.skipIf(obstacle)(`containers connected by CNI's plugins ${obstacle ?? '
     await h1.runtime.del(pod);
     expect(await trace()).toEqual(before);
     expect(await lab.on(pod, 'ip', '-br', 'link')).not.toContain('eth0');
+  });
+
+  it('a host that loses power has the addresses of its containers again', async () => {
+    const pod = await newPod();
+    await h1.runtime.add(pod);
+    expect(h1.runtime.given()).toHaveLength(1);
+    await lab.on(h1, 'ip', 'netns', 'delete', pod);
+    h1.runtime.losePower();
+
+    const next = await newPod();
+    const address = await h1.runtime.add(next);
+    expect(h1.runtime.given()).toEqual([address]);
+    await h1.runtime.del(next);
   });
 
   it('the conflist follows a lease that is lost to another; the bridge from before is reported till it is gone', async () => {

@@ -1,4 +1,15 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LabHost } from '../../src/lab/topology.ts';
@@ -128,6 +139,16 @@ describe.skipIf(dockerObstacle())(`docker0 on two hosts ${dockerObstacle() ?? ''
 
   describe('--docker=daemon-json', () => {
     const ours = async (host: LabHost) => ({ bip: await bip(host), mtu: 1472, 'ip-masq': false });
+    /** A configuration management leads there, and shares the file with a group. */
+    const isLedThere = ({ configFile }: TestDockerd) => {
+      const { mode, uid, gid } = statSync(configFile);
+      expect([lstatSync(configFile).isSymbolicLink(), mode & 0o777, uid, gid]).toEqual([
+        true,
+        0o640,
+        65534,
+        65533,
+      ]);
+    };
     const configure = (host: LabHost, ...flags: string[]) =>
       hosts.corduroy(host, 'docker', 'configure', '--how', 'daemon-json', ...flags);
     const before = '{\n    "debug": true,\n    "bip": "192.0.2.65/26"\n}\n';
@@ -135,7 +156,14 @@ describe.skipIf(dockerObstacle())(`docker0 on two hosts ${dockerObstacle() ?? ''
     it('only shows, with --dry-run, and does nothing that nobody has agreed to', async () => {
       await d1.stop();
       await d2.stop();
-      for (const { configFile } of [d1, d2]) writeFileSync(configFile, before);
+      for (const { configFile } of [d1, d2]) {
+        const kept = `${configFile}.kept`;
+        writeFileSync(kept, before);
+        chmodSync(kept, 0o640);
+        chownSync(kept, 65534, 65533);
+        rmSync(configFile, { force: true });
+        symlinkSync(kept, configFile);
+      }
       const { code, stdout } = await configure(h1, '--dry-run');
       expect([code, stdout]).toEqual([
         0,
@@ -155,16 +183,31 @@ describe.skipIf(dockerObstacle())(`docker0 on two hosts ${dockerObstacle() ?? ''
       expect(readFileSync(d1.configFile, 'utf8')).toBe(before);
     });
 
+    it('is refused where the daemon has a bridge for the subnet, which only its command line tells', async () => {
+      await hosts.lab.endDaemon(h2, 'SIGTERM');
+      const settings = readFileSync(configFileOf(h2), 'utf8');
+      writeFileSync(configFileOf(h2), '{ "ip-masq": true }\n');
+      await hosts.startDaemon(h2, '--bridge=cbr0');
+      const { code, stderr } = await configure(h2, '--yes');
+      expect([code, stderr]).toEqual([2, expect.stringContaining("--bridge cbr0 has this host's subnet")]);
+      await hosts.lab.endDaemon(h2, 'SIGTERM');
+      await hosts.lab.on(h2, 'ip', 'link', 'delete', 'cbr0');
+      writeFileSync(configFileOf(h2), settings);
+      await hosts.startDaemon(h2);
+    });
+
     it('sets three keys, keeps the others, and a second run changes nothing', async () => {
-      for (const [host, { configFile }] of [
+      for (const [host, dockerd] of [
         [h1, d1],
         [h2, d2],
       ] as const) {
+        const { configFile } = dockerd;
         const { stdout } = await configure(host, '--yes');
         expect(stdout).toContain('corduroyd has taken it up');
         await hosts.lab.lab.untilReady(host);
         expect(JSON.parse(readFileSync(configFile, 'utf8'))).toEqual({ debug: true, ...(await ours(host)) });
         expect(readFileSync(`${configFile}.before-corduroy`, 'utf8')).toBe(before);
+        isLedThere(dockerd);
       }
       const again = await configure(h1, '--yes', '--json');
       expect(JSON.parse(again.stdout)).toMatchObject({
@@ -188,6 +231,7 @@ describe.skipIf(dockerObstacle())(`docker0 on two hosts ${dockerObstacle() ?? ''
       await hosts.lab.endDaemon(h1, 'SIGTERM');
       await hosts.startDaemon(h1);
       await until('it is as it was', () => readFileSync(d1.configFile, 'utf8') === text);
+      isLedThere(d1);
     });
 
     it('is taken back by unconfigure, to the byte', async () => {
@@ -203,5 +247,24 @@ describe.skipIf(dockerObstacle())(`docker0 on two hosts ${dockerObstacle() ?? ''
       const again = await hosts.corduroy(h1, 'docker', 'unconfigure', '--yes');
       expect(again).toMatchObject({ code: 0, stdout: 'the files are as they should be\n' });
     });
+  });
+
+  it('has no options for dockerd of a subnet that was given back', async () => {
+    const file = join(h1.runDir, 'docker.env');
+    writeFileSync(d1.configFile, '{}\n');
+    const environment = () => hosts.corduroy(h1, 'docker', 'environment', '--dockerd', '/usr/sbin/dockerd');
+    expect(await environment()).toMatchObject({ code: 0 });
+    const text = readFileSync(file, 'utf8');
+    expect(text).toContain('--bip=');
+    expect(await hosts.corduroy(h1, 'down', '--release')).toMatchObject({ code: 0 });
+    expect(existsSync(file)).toBe(false);
+    // As a start meanwhile may have left it.
+    mkdirSync(h1.runDir, { recursive: true });
+    writeFileSync(file, text);
+    expect(await environment()).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('there is no subnet'),
+    });
+    expect(existsSync(file)).toBe(false);
   });
 });

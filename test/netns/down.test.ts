@@ -1,11 +1,14 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RUN_FILES } from '../../src/config/names.ts';
 import { isRunning } from '../../src/host/is-running.ts';
 import type { LabHost } from '../../src/lab/topology.ts';
 import { labObstacle, TestLab, until } from '../support/lab.ts';
 
+/** A rule that iptables cannot read, as nft shows it. */
+const UNREADABLE = 'ct state vmap { invalid : drop, established : accept }';
 /** Everything that puts something on the host. */
 const ALL = ['--ip-masq', '--ip-blackhole-route'];
 
@@ -114,6 +117,46 @@ describe.skipIf(labObstacle())(`corduroy down ${labObstacle() ?? ''}`, () => {
     await lab.on(h1, 'iptables', '-F', 'FORWARD');
     await lab.on(h1, 'ip', 'link', 'delete', 'other0');
     await lab.on(h1, 'ip', 'route', 'delete', 'blackhole', '198.51.100.0/24');
+  });
+
+  const left = () => Object.values(RUN_FILES).filter((name) => existsSync(join(h1.runDir, name)));
+
+  it("removes its rules though iptables is gone, or cannot read the others' any more", async () => {
+    const withoutIptables = await lab.pathWithout('iptables-save');
+    for (const path of [withoutIptables, lab.lab.environment(h1).PATH]) {
+      lab.lab.startDaemon(h1, ALL);
+      await lab.lab.untilReady(h1);
+      await lab.on(h1, 'nft', 'add', 'rule', 'ip', 'filter', 'FORWARD', UNREADABLE);
+      expect(await lab.on(h1, 'iptables-save')).toContain('is incompatible');
+      const said = await lab.on(h1, 'env', `PATH=${path}`, 'corduroy', 'down');
+      expect(said).toContain('removed: iptables chain CORDUROY-FORWARD');
+      const rules = await lab.on(h1, 'nft', 'list', 'ruleset');
+      expect(rules).toContain(UNREADABLE);
+      expect(rules).not.toContain('CORDUROY');
+      expect(left()).toEqual([]);
+      await lab.on(h1, 'nft', 'delete', 'table', 'ip', 'filter');
+    }
+    expect(await lab.hostState(h1)).toEqual(before);
+  });
+
+  it('leaves no file behind for a firewall that it cannot change, and says how to finish', async () => {
+    lab.lab.startDaemon(h1, ALL);
+    await lab.lab.untilReady(h1);
+    const folder = join(dirname(h1.runDir), 'busy');
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'iptables-save'), '#!/bin/sh\necho lock is held >&2\nexit 4\n', {
+      mode: 0o755,
+    });
+    const path = `PATH=${folder}:${lab.lab.environment(h1).PATH}`;
+    const { code, stderr } = await lab.attempt(h1, 'env', path, 'corduroy', 'down');
+    rmSync(folder, { recursive: true });
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/the firewall rules are left: .*lock is held.*finish with corduroy down/);
+    expect(existsSync(h1.subnetFile)).toBe(false);
+    expect(left()).toEqual([RUN_FILES.state]);
+    expect(await lab.on(h1, 'corduroy', 'down')).toContain('removed: iptables chain CORDUROY-FORWARD');
+    expect(await lab.hostState(h1)).toEqual(before);
+    expect(left()).toEqual([]);
   });
 
   it('keeps the lease without --release, and gives it back with it', async () => {

@@ -169,6 +169,75 @@ describe.skipIf(labObstacle())(`the firewall of two hosts ${labObstacle() ?? ''}
     await until('all is well', async () => (await said()) === '', 15_000);
   });
 
+  const problems = async () => (await lab.status(h1).catch(() => ({ problems: [] }))).problems.join();
+  const filterTable = async () =>
+    (await lab.on(h1, 'nft', 'list', 'table', 'ip', 'filter')).replaceAll(/packets \d+ bytes \d+/g, '');
+  const outsideIsReached = () => lab.pings(h1.container.namespace, OUTSIDE, 0.2);
+
+  it("rules in FORWARD count, too, when somebody appends them behind Corduroy's", async () => {
+    await shell(h1, 'iptables -F; iptables -X; iptables -P FORWARD DROP');
+    await until('all is well', reached);
+    await shell(h1, `iptables -A FORWARD -d ${OUTSIDE} -j DROP`);
+    await until('what is forbidden is not reached', async () => !(await outsideIsReached()), SOON);
+    expect(await lab.pings(h2.container.namespace, c1)).toBe(true);
+    await shell(h1, `iptables -D FORWARD -d ${OUTSIDE} -j DROP`);
+    await until('it is reached again', reached);
+  });
+
+  it('--iptables-forward-rules=false takes its rules away, and the masquerading stays', async () => {
+    await lab.restartDaemon(h1, ...FLAGS, '--iptables-forward-rules=false');
+    expect(await lab.on(h1, 'iptables-save')).not.toContain('CORDUROY');
+    expect(await lab.on(h1, 'nft', 'list', 'tables')).toContain('table ip corduroy');
+    expect(await problems()).toBe('');
+    await lab.restartDaemon(h1, ...FLAGS);
+    await until('all is as before', reached);
+  });
+
+  it.each([
+    ['that iptables cannot read', 'ct state vmap { invalid : drop }'],
+    [
+      'for a set of addresses, which iptables shows as one for all',
+      `ip daddr { 203.0.113.1, ${OUTSIDE} } drop`,
+    ],
+  ])('a table with a rule %s is left alone, and what is said mends it', async (_what, rule) => {
+    await lab.endDaemon(h1, 'SIGTERM');
+    await shell(h1, `nft flush ruleset; iptables -A FORWARD -s 203.0.113.9 -j DROP`);
+    await lab.on(h1, 'nft', 'add', 'rule', 'ip', 'filter', 'FORWARD', rule);
+    const before = await filterTable();
+    lab.lab.startDaemon(h1, FLAGS);
+    await until('it says so', async () =>
+      /cannot read.*--iptables-forward-rules=false/.test(await problems()),
+    );
+    expect(await filterTable()).toBe(before);
+    // The masquerading does not wait for it, nor is it set again whenever the rules are tried.
+    const handle = async () =>
+      (await lab.on(h1, 'nft', '-a', 'list', 'table', 'ip', 'corduroy')).split('\n')[0];
+    const first = await handle();
+    expect(first).toMatch(/handle \d+$/);
+    await sleep(2500);
+    expect(await handle()).toBe(first);
+    await lab.restartDaemon(h1, ...FLAGS, '--iptables-forward-rules=false');
+    expect(await problems()).toBe('');
+    await shell(h1, 'nft flush ruleset');
+    await lab.restartDaemon(h1, ...FLAGS);
+    await until('all is as before', reached);
+  });
+
+  it('forwards without nft, and says that masquerading needs it', async () => {
+    const environment = { PATH: await lab.pathWithout('nft') };
+    await lab.endDaemon(h1, 'SIGTERM');
+    await shell(h1, `nft flush ruleset; ${DOCKER}`);
+    lab.lab.startDaemon(h1, FLAGS, environment);
+    await until('it says so', async () => (await problems()).includes('apt-get install nftables'));
+    await until('containers reach each other', () => lab.pings(h2.container.namespace, c1, 0.2));
+    await lab.endDaemon(h1, 'SIGTERM');
+    lab.lab.startDaemon(h1, [], environment);
+    await lab.lab.untilReady(h1);
+    expect(await problems()).toBe('');
+    await lab.restartDaemon(h1, ...FLAGS);
+    await until('all is as before', reached);
+  });
+
   it.skipIf(!hasLegacyIptables())('does the same with iptables-legacy', async () => {
     const iptables = (line: string) => shell(h1, line.replaceAll('iptables', 'iptables-legacy'));
     await lab.endDaemon(h1, 'SIGTERM');

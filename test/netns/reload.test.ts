@@ -1,6 +1,14 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { RUN_FILES } from '../../src/config/names.ts';
+import { daemonRequest, reloadDaemon } from '../../src/daemon/control-client.ts';
+import type { StatusDocument } from '../../src/daemon/status.ts';
+import { messageOf } from '../../src/errors.ts';
+import { isRunning } from '../../src/host/is-running.ts';
 import { containerAddress } from '../../src/lab/lab.ts';
 import type { LabHost } from '../../src/lab/topology.ts';
 import { labObstacle, NETWORK_PREFIX, TestLab, until } from '../support/lab.ts';
@@ -83,6 +91,17 @@ describe.skipIf(labObstacle())(`settings that change while a daemon runs ${labOb
     expect(await problems()).toBe('');
   });
 
+  it('that cannot be read keep nobody from asking the daemon how it is', async () => {
+    write({ 'log-level': 'loud' });
+    const { code, stdout } = await lab.attempt(h1, 'corduroy', 'status', '--json', `--config-file=${file}`);
+    const { ready, problems } = JSON.parse(stdout) as StatusDocument;
+    expect([code, ready]).toEqual([1, true]);
+    expect(problems).toEqual([
+      expect.stringMatching(/next start or reload would fail: "log-level" in .* is "loud"/),
+    ]);
+    write({});
+  });
+
   it('are refused when the health port is taken, which stays served where it was', async () => {
     const get = async (port: number) =>
       await lab.on(h1, process.execPath, '-e', GET, `http://127.0.0.1:${port}/readyz`);
@@ -99,5 +118,56 @@ describe.skipIf(labObstacle())(`settings that change while a daemon runs ${labOb
     taken.kill();
     write({});
     expect((await reload()).code).toBe(0);
+  });
+
+  it('may be asked for before there are any: the process lives, and reads them', async () => {
+    const pipe = join(dirname(h1.runDir), 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const early = lab.spawn(h1.namespace, 'corduroyd', `--config-file=${pipe}`);
+    const ended = once(early, 'exit');
+    const writer = await open(pipe, 'w'); // Succeeds when the other end is being read.
+    process.kill(early.pid ?? Number.NaN, 'SIGHUP');
+    await writer.writeFile('{"ifcae": "eth0"}');
+    await writer.close();
+    expect(await ended).toEqual([2, null]);
+  });
+
+  describe('just before the lease is given back', () => {
+    const socket = () => join(h1.runDir, RUN_FILES.daemonSocket);
+    const release = async () => await daemonRequest(socket(), 'POST', '/v1/stop?release=true');
+    const leaseOf = async (subnet: string) =>
+      await lab.etcdctl('get', `${NETWORK_PREFIX}/subnets/${subnet.replace('/', '-')}`);
+
+    beforeEach(async () => {
+      write({});
+      if ((await lab.attempt(h1, 'corduroy', 'status')).code === 3)
+        lab.lab.startDaemon(h1, [`--config-file=${file}`]);
+      await lab.lab.untilReady(h1);
+    });
+
+    it.each(['after the reload', 'while it goes on', 'with the reload right behind it'])(
+      'a daemon that says it has done so has: %s',
+      async (order) => {
+        const { pid, lease } = await lab.status(h1);
+        const subnet = lease?.subnets[0] ?? 'none';
+        expect(await leaseOf(subnet)).not.toBe('');
+        write({ 'ip-blackhole-route': true });
+        const reloading = () => reloadDaemon(socket()).catch(() => undefined);
+        const first = order === 'with the reload right behind it' ? undefined : reloading();
+        if (order === 'after the reload') await first;
+        const released = release();
+        if (first === undefined) await reloading();
+        await first;
+        // What it cannot do yet it says.
+        const said = await released.catch(messageOf);
+        if (typeof said === 'string') {
+          expect(said).toContain('not taken up');
+          await lab.lab.untilReady(h1);
+          await release();
+        }
+        await until('it has ended', () => !isRunning(pid));
+        expect(await leaseOf(subnet)).toBe('');
+      },
+    );
   });
 });

@@ -77,6 +77,8 @@ describe.skipIf(labObstacle())(`a daemon that comes and goes ${labObstacle() ?? 
     await lab.putLease('10.244.250.0-24', '{"PublicIP":"192.0.2.77","PublicIPv6":null}');
     await until('the new route is there', async () => (await lab.status(h1)).engine?.routes === 2);
     await lab.etcdctl('del', '/coreos.com/network/subnets/10.244.250.0-24');
+    // What waits for this host, Docker say, does not wait for the firewall.
+    expect((await lab.status(h1)).ready).toBe(true);
     await lab.endDaemon(h1, 'SIGTERM');
     lab.lab.startDaemon(h1);
     await lab.lab.untilReady(h1);
@@ -122,7 +124,7 @@ describe.skipIf(labObstacle())(`a daemon that comes and goes ${labObstacle() ?? 
       '--subnet-file',
       `${other}/env`,
     );
-    expect(code).toBe(2);
+    expect(code).toBe(1); // Not as for settings that are wrong: whoever it is may end.
     expect(stderr).toContain('--instance');
     expect(await lab.hostState(h1)).toEqual(before);
   });
@@ -130,7 +132,7 @@ describe.skipIf(labObstacle())(`a daemon that comes and goes ${labObstacle() ?? 
   it('refuses to run twice for one run-dir, naming the first', async () => {
     const { pid } = await lab.status(h1);
     const { code, stderr } = await lab.attempt(h1, 'corduroyd');
-    expect(code).toBe(2);
+    expect(code).toBe(1); // Not as for settings that are wrong: whoever it is may end.
     expect(stderr).toContain(`pid ${pid}`);
     expect((await lab.status(h1)).pid).toBe(pid);
   });

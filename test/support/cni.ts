@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { inNamespace } from '../../src/lab/processes.ts';
 
 /** Debian's. */
 const PLUGINS = '/usr/lib/cni';
+/** Where host-local notes what it has given away, unless it is told. */
+const DATA_DIR = '/var/lib/cni/networks';
 
 /** Why no container can be connected by CNI on this machine, or `undefined`. */
 export function cniObstacle(): string | undefined {
@@ -27,7 +29,7 @@ export interface PortMapping {
 
 type Plugin = Record<string, unknown> & {
   readonly type: string;
-  readonly ipam?: object;
+  readonly ipam?: { readonly dataDir?: string };
   readonly capabilities?: Readonly<Record<string, boolean>>;
 };
 
@@ -50,14 +52,14 @@ interface Attachment {
 export class CniRuntime {
   readonly #namespace: string;
   readonly #conflist: string;
-  readonly #dataDir: string;
+  readonly #root: string;
   readonly #attachments = new Map<string, Attachment>();
 
-  /** @param dataDir where host-local notes what it has given away: hosts that are namespaces share their files */
-  constructor(namespace: string, conflist: string, dataDir: string) {
+  /** @param root stands before the paths at which plugins keep files: hosts that are namespaces share theirs */
+  constructor(namespace: string, conflist: string, root: string) {
     this.#namespace = namespace;
     this.#conflist = conflist;
-    this.#dataDir = dataDir;
+    this.#root = root;
   }
 
   /** Connects a namespace, as `eth0`. Rejects with what the plugin says. @returns its address */
@@ -84,6 +86,19 @@ export class CniRuntime {
     this.#attachments.delete(pod);
   }
 
+  /** The addresses that host-local has noted as given away. */
+  given(): string[] {
+    return (readdirSync(this.#root, { recursive: true }) as string[])
+      .map((path) => basename(path))
+      .filter((name) => /^\d+\.\d+\.\d+\.\d+$/.test(name));
+  }
+
+  /** What is left of the host's files and containers when it loses power: no container gets its DEL. */
+  losePower(): void {
+    rmSync(join(this.#root, 'run'), { recursive: true, force: true });
+    this.#attachments.clear();
+  }
+
   #attachment(pod: string): Attachment {
     const attachment = this.#attachments.get(pod);
     if (attachment === undefined) throw new Error(`${pod} was never connected`);
@@ -102,7 +117,9 @@ export class CniRuntime {
       ...plugin,
       cniVersion,
       name,
-      ...(plugin.ipam && { ipam: { ...plugin.ipam, dataDir: this.#dataDir } }),
+      ...(plugin.ipam && {
+        ipam: { ...plugin.ipam, dataDir: join(this.#root, plugin.ipam.dataDir ?? DATA_DIR) },
+      }),
       ...(plugin.capabilities?.portMappings && { runtimeConfig: { portMappings } }),
       prevResult,
     };

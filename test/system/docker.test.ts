@@ -5,6 +5,7 @@ import { Lan } from '../support/nspawn-lan.ts';
 import { debObstacle, installDeb } from '../support/nspawn-package.ts';
 
 const obstacle = hostObstacle() ?? debObstacle();
+const ONE_START = '/run/systemd/system/docker.service.d/zz-corduroy-once.conf';
 const DROP_INS = '/etc/systemd/system/docker.service.d';
 
 describe.skipIf(obstacle)(`Docker under systemd ${obstacle ?? ''}`, () => {
@@ -41,6 +42,7 @@ describe.skipIf(obstacle)(`Docker under systemd ${obstacle ?? ''}`, () => {
     /FLANNEL_SUBNET=(\S+)/.exec(await host.run('cat', '/run/flannel/subnet.env'))?.[1] ?? 'none';
   const health = async () => (await host.attempt('corduroy', 'status')).stdout.replace(/^.*# Health/s, '');
   const isActive = async (unit: string) => (await host.attempt('systemctl', 'is-active', unit)).stdout.trim();
+  const commandLine = () => host.sh('tr "\\0" " " </proc/$(cat /run/docker.pid)/cmdline');
   const hasSubnet = async () => {
     expect(await bridge()).toBe(await wanted());
     expect(await host.attempt('corduroy', 'docker', 'status')).toMatchObject({ code: 0 });
@@ -96,25 +98,58 @@ describe.skipIf(obstacle)(`Docker under systemd ${obstacle ?? ''}`, () => {
     await hasSubnet();
   });
 
-  it('does not keep dockerd from starting where there is no daemon and no subnet', async () => {
+  it('does not keep dockerd from starting where there is no daemon and no subnet, nor gives it the last one', async () => {
     await systemctl('stop', 'docker', 'corduroyd');
-    await host.sh(
-      'mv /run/flannel/subnet.env /run/corduroy/docker.env /root; mv /etc/corduroy/corduroyd.json /root',
-    );
+    expect(await host.run('cat', '/run/corduroy/docker.env')).toContain(`--bip=${await wanted()} `);
+    await host.sh('mv /run/flannel/subnet.env /etc/corduroy/corduroyd.json /root');
     await systemctl('start', 'docker');
     expect(await isActive('docker')).toBe('active');
+    expect(await commandLine()).toMatch(/^\/usr\/sbin\/dockerd -H fd:\/\/ (?!.*--(bip|mtu|ip-masq))/);
     await systemctl('stop', 'docker.socket', 'docker');
-    await host.sh(
-      'mv /root/subnet.env /run/flannel; mv /root/docker.env /run/corduroy; mv /root/corduroyd.json /etc/corduroy',
-    );
+    await host.sh('mv /root/subnet.env /run/flannel; mv /root/corduroyd.json /etc/corduroy');
     await systemctl('start', 'corduroyd', 'docker');
     await hasSubnet();
   });
 
-  it('--how daemon-json after it: nothing of the drop-in is left', async () => {
+  it('sees that dockerd masquerades what it should not, and --restart mends it', async () => {
+    const settings = '/etc/corduroy/corduroyd.json';
+    await host.sh(
+      `sed -i.bak 's/"ip-masq": true/"ip-masq": false/' ${settings} && corduroy reload && corduroy wait`,
+    );
+    await systemctl('restart', 'docker');
+    await host.sh(`mv ${settings}.bak ${settings}; corduroy reload; corduroy wait`);
+    await until('the daemon says so', async () => (await health()).includes('Docker masquerades'));
+    expect(await host.attempt('corduroy', 'docker', 'status')).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('Docker masquerades'),
+    });
+    const done = JSON.parse(await docker('configure', '--how', 'options', '--yes', '--restart', '--json'));
+    expect(done).toMatchObject({ changed: false, restarted: true });
+    await hasSubnet();
+    await until('all is well', async () => !(await health()).includes('Docker'), 15_000);
+  });
+
+  it('refuses what would keep dockerd from starting', async () => {
+    await host.sh(
+      'cp -a /etc/default/docker /root; echo \'DOCKER_OPTS="--bridge=br0"\' >>/etc/default/docker',
+    );
+    for (const how of ['options', 'daemon-json']) {
+      expect(await host.attempt('corduroy', 'docker', 'configure', '--how', how, '--yes')).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining('/etc/default/docker starts dockerd with --bridge'),
+      });
+    }
+    await host.run('mv', '/root/docker', '/etc/default/docker');
+  });
+
+  it('--how daemon-json after it: nothing of the drop-in is left, nor of a run that was killed', async () => {
+    await host.sh(`mkdir -p $(dirname ${ONE_START})
+                   printf '[Service]\\nExecStart=\\nExecStart=/usr/sbin/dockerd --bip=172.30.0.1/16\\n' >${ONE_START}
+                   systemctl daemon-reload`);
     await docker('configure', '--how', 'daemon-json', '--yes', '--restart');
     await hasSubnet();
-    expect(await host.attempt('ls', DROP_INS)).toMatchObject({ code: 2 });
+    for (const path of [DROP_INS, ONE_START])
+      expect(await host.attempt('ls', path)).toMatchObject({ code: 2 });
     expect(JSON.parse(await host.run('cat', '/etc/docker/daemon.json'))).toEqual({
       debug: false,
       bip: await wanted(),
@@ -125,6 +160,9 @@ describe.skipIf(obstacle)(`Docker under systemd ${obstacle ?? ''}`, () => {
 
   it('--how network after that: docker0 gives up the subnet, which the network needs', async () => {
     expect(await docker('configure', '--how', 'network', '--yes')).toContain('run this again with --restart');
+    // Ended in the middle: the drop-in of one start goes all the same.
+    await host.sh(`corduroy docker configure --how network --yes --restart & until [ -e ${ONE_START} ]; do sleep 0.05; done
+                   kill -TERM $!; wait; test ! -e ${ONE_START}`);
     await docker('configure', '--how', 'network', '--yes', '--restart');
     const subnet = () =>
       host.attempt('docker', 'network', 'inspect', '-f', '{{(index .IPAM.Config 0).Gateway}}', 'corduroy');
@@ -136,13 +174,15 @@ describe.skipIf(obstacle)(`Docker under systemd ${obstacle ?? ''}`, () => {
   });
 
   it('does not wake a dockerd that an operator has stopped', async () => {
-    await host.sh('systemctl stop docker.service 2>/dev/null');
+    // One that was killed has left its process id, which another program has by now.
+    await host.sh('systemctl stop docker.service 2>/dev/null; echo 1 >/run/docker.pid');
     expect(await isActive('docker.socket')).toBe('active');
     await systemctl('restart', 'corduroyd');
     await host.run('corduroy', 'wait');
     await host.run('corduroy', 'docker', 'status');
     await host.run('sleep', '3');
     expect(await isActive('docker.service')).toBe('inactive');
+    await host.run('rm', '/run/docker.pid');
     await systemctl('start', 'docker');
   });
 

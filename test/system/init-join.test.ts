@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { parseToken } from '../../src/enroll/token.ts';
 import { until } from '../support/lab.ts';
 import { hostObstacle, NspawnHost, type Outcome } from '../support/nspawn.ts';
 import { joinLine, statusOf } from '../support/nspawn-cluster.ts';
@@ -134,12 +135,13 @@ describe.skipIf(obstacle)(`corduroy init, join and token on real hosts ${obstacl
       corduroy(two, 'join', tokenOf(init)),
       corduroy(one, 'token', 'list'),
     ]);
-    const texts = [
-      JSON.stringify([init, again]),
-      ...(await Promise.all(hosts.map((host) => host.journal()))),
-    ];
+    const journals = await Promise.all(hosts.map((host) => host.journal()));
+    const texts = [JSON.stringify([init, again]), ...journals];
     expect([password.length, root.length]).toEqual([22, 22]);
     for (const secret of [password, root]) expect(texts.filter((text) => text.includes(secret))).toEqual([]);
+    const { secret } = parseToken(tokenOf(init));
+    for (const word of [tokenOf(init), secret])
+      expect([...journals, JSON.stringify(again)].filter((text) => text.includes(word))).toEqual([]);
   });
 
   it('join again changes nothing, and the daemon goes on', async () => {
@@ -151,16 +153,20 @@ describe.skipIf(obstacle)(`corduroy init, join and token on real hosts ${obstacl
 
   it('after token rotate --hosts the old token and the old password are worth nothing; joining again mends it', async () => {
     const { lease } = await statusOf(two);
+    const etcd = await mainPid(one, 'corduroy-etcd');
     const rotated = await corduroy(one, 'token', 'rotate', '--hosts', '--ttl', '1h');
+    expect(
+      await mainPid(one, 'corduroy-etcd'),
+      'watches end with the process that they were made in',
+    ).not.toBe(etcd);
     expect(rotated).toMatchObject({ code: 0, stdout: expect.stringMatching(/^cdy1\.\S+\n$/) });
     const refused = await corduroy(two, 'join', tokenOf(init));
     expect(refused).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(/was revoked.*corduroy token create/),
     });
-    await two.run('systemctl', 'restart', 'corduroyd', '--no-block');
     await until(
-      'etcd refuses the host',
+      'etcd refuses the host, whose daemon has run all the while',
       async () => (await problems(two).catch(() => [])).some((text) => /refuses|password/.test(text)),
       20_000,
     );
@@ -175,6 +181,17 @@ describe.skipIf(obstacle)(`corduroy init, join and token on real hosts ${obstacl
       code: 2,
       stderr: expect.stringMatching(/in a cluster already.*192\.0\.2\.11:2379.*--force/),
     });
+    await two.run(
+      'systemd-run',
+      ...['--unit=other-etcd', '--property=Type=notify', '--', '/usr/bin/etcd', '--data-dir=/run/other-etcd'],
+      ...['--listen-client-urls=http://0.0.0.0:2379', '--advertise-client-urls=http://127.0.0.1:2379'],
+    );
+    expect(await corduroy(two, 'init', '--network', '10.78.0.0/16', '--force')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('listens on TCP port 2379'),
+    });
+    expect((await statusOf(two)).peers, 'it has not left the cluster that it is in').toHaveLength(1);
+    await two.run('systemctl', 'stop', 'other-etcd');
     expect(await corduroy(two, 'init', '--network', '10.78.0.0/16', '--force')).toMatchObject({ code: 0 });
     await well(two);
     expect((await statusOf(two)).lease?.subnets[0]).toMatch(/^10\.78\./);
@@ -215,13 +232,32 @@ describe.skipIf(obstacle)(`corduroy init, join and token on real hosts ${obstacl
       code: 2,
       stderr: expect.stringContaining('--renew'),
     });
-    const moved = await corduroy(one, 'init', '--renew', '--address', '192.0.2.21', '--token-ttl', '1h');
+    const moved = await corduroy(one, 'init', '--renew', '--address', '192.0.2.21');
     expect(moved).toMatchObject({ code: 0 });
     expect(await corduroy(two, 'join', tokenOf(moved))).toMatchObject({ code: 0 });
     for (const host of hosts) {
       await well(host);
       expect((await statusOf(host)).etcd.endpoints).toEqual(['https://192.0.2.21:2379']);
     }
+  });
+
+  it('a token whose lease outlives its end is revoked by the unit of a timer', async () => {
+    expect(await one.run('systemctl', 'is-active', 'corduroy-token-sweep.timer')).toBe('active');
+    const { stdout: token } = await corduroy(one, 'token', 'create', '--ttl', '1h');
+    const key = `/corduroy-join/${parseToken(token).id}`;
+    const admin = JSON.parse(await one.run('cat', '/etc/corduroy/admin.json')) as Record<string, string>;
+    const etcdctl = (...words: string[]) =>
+      one.run(
+        'etcdctl',
+        ...['--endpoints=https://192.0.2.21:2379', '--cacert=/etc/corduroy/pki/ca.pem'],
+        ...[`--user=root:${admin['etcd-password']}`, ...words],
+      );
+    const bundle = JSON.parse(await etcdctl('get', '--print-value-only', key)) as object;
+    const ended = { ...bundle, endsAt: new Date(Date.now() - 1000).toISOString() };
+    await etcdctl('put', '--ignore-lease', key, JSON.stringify(ended));
+    await one.run('systemctl', 'start', 'corduroy-token-sweep.service');
+    expect(await etcdctl('get', '--keys-only', key)).toBe('');
+    expect(await corduroy(two, 'join', token.trim())).toMatchObject({ code: 1 });
   });
 
   it('what is no token, or not whole, is wrong use', async () => {

@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -51,12 +52,25 @@ describe('make install', () => {
     });
   });
 
+  test('a path that is not from the root is refused', () => {
+    const env = { ...process.env, PREFIX: 'opt', DESTDIR: destination };
+    expect(() => execFileSync('src/packaging/install.sh', ['install'], { env, stdio: 'pipe' })).toThrow(
+      /opt is no path from the root/,
+    );
+  });
+
   test('no file names the folder it was built in, or has a gap to be filled in', () => {
     for (const file of files().filter((name) => !name.includes('/node_modules/'))) {
       const text = readFileSync(file, 'latin1');
       expect(text.includes(resolve('.')), file).toBe(false);
       if (file.includes('/systemd/')) expect(text, file).not.toMatch(/@[A-Z]+@/);
     }
+  });
+
+  test('the examples come along, and can be run', () => {
+    const example = installed('share/doc/corduroy/examples/netns/netns.sh');
+    expect(statSync(example).mode & 0o111).toBe(0o111);
+    expect(existsSync(join(example, '../../vagrant/Vagrantfile'))).toBe(true);
   });
 
   test('units start what was installed', () => {

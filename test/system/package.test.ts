@@ -15,6 +15,10 @@ const lintian =
 const NOT_COMPARED =
   '^/(proc|dev|tmp|var/lib/dpkg|var/log|var/cache)(/|$)|^/etc/(passwd|group|shadow|gshadow)-$|\\.pwd\\.lock$';
 
+/** In a shell: writes what the daemon would, for `corduroy docker configure` to start from. */
+const LEASED = `mkdir -p /run/flannel
+printf 'FLANNEL_%s\\n' NETWORK=10.5.0.0/16 SUBNET=10.5.1.1/24 MTU=1472 IPMASQ=true >/run/flannel/subnet.env`;
+
 describe.skipIf(obstacle)(`the Debian package ${obstacle ?? ''}`, () => {
   const file = builtDeb();
   let folder: string;
@@ -80,26 +84,78 @@ ls /etc/systemd/system/multi-user.target.wants`);
     expect(said).not.toMatch(/^corduroy.*\.service$/m);
   });
 
+  test('make deb takes a maintainer of any name', () => {
+    const maintainer = "Pat O'Neil, A & B | C\\D <p@example.org>";
+    const args = [
+      '--no-print-directory',
+      '--old-file=build',
+      'deb',
+      `MAINTAINER=${maintainer}`,
+      `OUT=${folder}`,
+    ];
+    // Another make's own variables would be taken for options.
+    const env = { ...process.env, MAKEFLAGS: '', MAKEOVERRIDES: '' };
+    const deb = execFileSync('make', args, { env, encoding: 'utf8' }).trim();
+    const field = execFileSync('dpkg-deb', ['--field', deb, 'Maintainer'], { encoding: 'utf8' });
+    expect(field).toBe(`${maintainer}\n`);
+  });
+
   test('removed, it leaves the settings; purged, nothing', () => {
     const said = inImage(`
 list() { find / -xdev | grep -Ev '${NOT_COMPARED}' | sort >"$1"; cat /etc/passwd /etc/group >>"$1"; }
+mkdir -p /etc/docker
+printf '{\\n  "debug": true\\n}\\n' >/etc/docker/daemon.json
 list /tmp/before
 dpkg -i /tmp/corduroy.deb
+${LEASED}
 echo '{}' >/etc/corduroy/corduroyd.json
-mkdir -p /var/lib/corduroy-lab /etc/systemd/system/docker.service.d /etc/cni/net.d
-echo '{}' >/etc/corduroy/corduroyd-lab.json
+corduroy docker configure --how daemon-json --yes
+ls /etc/docker /var/lib/corduroy
+mkdir -p /var/lib/corduroy-lab /etc/systemd/system/docker.service.d
+cp /run/flannel/subnet.env /run/flannel/subnet-lab.env
+corduroy cni install --instance lab
+ls /etc/cni/net.d
+mkdir -p /run/cni/corduroy/corduroy-lab
+touch /run/cni/corduroy/corduroy-lab/lock /run/cni/corduroy/corduroy-lab/last_reserved_ip.0
+touch /etc/default/corduroyd /etc/default/corduroyd-lab
 touch /var/lib/corduroy-lab/network.json /etc/sysctl.d/60-corduroy.conf
+rm -rf /run/flannel
 echo '# Written by corduroy docker configure; …' >/etc/systemd/system/docker.service.d/corduroy.conf
 systemctl enable corduroyd.service corduroyd@lab.service
 dpkg -r corduroy
 ls /etc/corduroy
+cp /etc/docker/daemon.json /etc/docker/daemon.json.before-corduroy
 dpkg -P corduroy
 list /tmp/after
 echo differences:
 diff /tmp/before /tmp/after || true
 echo end`);
+    expect(said).toContain('/etc/docker:\ndaemon.json\ndaemon.json.before-corduroy\n');
+    expect(said).toMatch(/^docker-configured\.json$/m);
+    expect(said).toMatch(/^10-corduroy-lab\.conflist$/m);
     expect(said).toMatch(/^corduroyd-lab\.json\ncorduroyd\.json$/m);
     expect(said).toContain('differences:\nend\n');
+  });
+
+  test("purged, it leaves what only somebody else can judge: Docker's former settings, addresses of containers", () => {
+    const said = inImage(`
+mkdir -p /etc/docker
+echo '{"debug": true}' >/etc/docker/daemon.json
+dpkg -i /tmp/corduroy.deb
+${LEASED}
+corduroy docker configure --how daemon-json --yes
+sed -i 's/true/false/' /etc/docker/daemon.json
+mkdir -p /run/cni/corduroy/corduroy
+touch /run/cni/corduroy/corduroy/lock /run/cni/corduroy/corduroy/10.5.1.2
+dpkg -P corduroy 2>&1
+echo files:
+ls /etc/docker
+cat /etc/docker/daemon.json.before-corduroy
+find /run/cni -type f`);
+    expect(said).toContain('left /etc/docker/daemon.json.before-corduroy');
+    expect(said).toContain(
+      'files:\ndaemon.json\ndaemon.json.before-corduroy\n{"debug": true}\n/run/cni/corduroy/corduroy/10.5.1.2\n',
+    );
   });
 
   test('upgraded, it keeps the settings', () => {

@@ -72,6 +72,20 @@ describe.skipIf(obstacle)(`a host with systemd ${obstacle ?? ''}`, () => {
     expect(await show(DAEMON, 'NRestarts')).toBe('0');
   });
 
+  it('tries again where another holds what it needs, a port say, and says so meanwhile', async () => {
+    await configure({ 'healthz-port': 9001 });
+    const listen = 'require("net").createServer().listen(9001, "127.0.0.1")';
+    await host.run('systemd-run', '--unit=holder', 'node', '-e', listen);
+    await until('the port is taken', async () => (await host.run('ss', '-ltn')).includes(':9001'));
+    await host.run('systemctl', 'start', '--no-block', DAEMON);
+    await until('it has tried twice', async () => Number(await show(DAEMON, 'NRestarts')) > 0, 20_000);
+    await until('it says so', async () => /--healthz-port 9001: .*EADDRINUSE/.test(await statusLine()));
+    await host.run('systemctl', 'stop', 'holder');
+    await until('it goes on', async () => /etcd/.test(await statusLine()), 20_000);
+    expect(await state(DAEMON)).toBe('activating');
+    await host.run('systemctl', 'stop', DAEMON);
+  });
+
   it('says what it waits for, and is started when containers can be connected', async () => {
     await host.write(
       '/etc/systemd/system/later.service',

@@ -1,10 +1,11 @@
 import type { FlagValues } from '../../config/flags.ts';
 import { CorduroyError } from '../../errors.ts';
+import { formatInterfaceAddress } from '../../host/state.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Log } from '../../observe/log.ts';
 import type { ContainerSetup } from '../container-setup.ts';
 import type { SubnetEnv } from '../subnet-env.ts';
-import { type ReadAddresses, readAddresses, staleAddress } from './bridge-address.ts';
+import { type ReadAddresses, readAddresses, requireNotForeign, staleAddress } from './bridge-address.ts';
 import { formatConflist } from './conflist.ts';
 import { keepConflist } from './conflist-file.ts';
 import { type CniSettings, cniSettings, requireSubnetForCni } from './settings.ts';
@@ -39,19 +40,22 @@ export class CniSetup implements ContainerSetup {
     if (keepConflist(this.#settings, formatConflist({ ...this.#settings, subnets, mtu }))) {
       this.#parts.log.info(`wrote ${this.#settings.conflist}: ${subnets.join(' and ')}, MTU ${mtu}`);
     }
-    if (!this.#settings.bridgeIsManaged) await this.#checkBridge(subnets);
+    const networks = families.map(({ network }) => network);
+    if (!this.#settings.bridgeIsManaged) await this.#checkBridge(networks, subnets);
   }
 
-  async #checkBridge(subnets: readonly Prefix[]): Promise<void> {
+  async #checkBridge(networks: readonly Prefix[], subnets: readonly Prefix[]): Promise<void> {
     const { bridge } = this.#settings;
     const text = subnets.join(' ');
     const { now } = this.#parts;
     if (this.#right.subnets === text && now() - this.#right.at < TRUST_BRIDGE) return;
-    const stale = staleAddress(await this.#parts.readAddresses(bridge), subnets);
+    const addresses = await this.#parts.readAddresses(bridge);
+    const stale = staleAddress(addresses, subnets);
     if (stale !== undefined) {
+      requireNotForeign(this.#settings, addresses, networks);
       throw new CorduroyError(
         'foreign-object',
-        `the bridge ${bridge} has ${stale} from before, and this host's subnet is ${subnets.join(' and ')}: its containers ` +
+        `the bridge ${bridge} has ${formatInterfaceAddress(stale)} from before, and this host's subnet is ${subnets.join(' and ')}: its containers ` +
           `are not reached, and no other can be started. Stop them, then: ip link delete ${bridge}`,
       );
     }

@@ -8,6 +8,13 @@ import { gateway } from '../subnet-env.ts';
  */
 const CNI_VERSION = '0.4.0';
 
+/**
+ * Where host-local notes the addresses it has given away, in a folder for each network. It takes a note back with DEL,
+ * which no container gets whose host loses power: below its default, /var/lib/cni, such addresses are gone for good. No
+ * container outlives a boot, and neither does /run.
+ */
+const ADDRESSES = '/run/cni/corduroy';
+
 /** What a conflist says of this host. */
 export interface ConflistContent {
   readonly network: string;
@@ -38,6 +45,7 @@ export function formatConflist({ network, bridge, subnets, mtu }: ConflistConten
         mtu,
         ipam: {
           type: 'host-local',
+          dataDir: ADDRESSES,
           // podman shows the ranges of this form only.
           ranges: subnets.map((subnet) => [{ subnet: `${subnet}`, gateway: `${gateway(subnet)}` }]),
           routes: subnets.map(({ family }) => ({ dst: family === 4 ? '0.0.0.0/0' : '::/0' })),

@@ -1,4 +1,5 @@
 import type { FlagValues } from '../../config/flags.ts';
+import { namesFor } from '../../config/names.ts';
 import { CorduroyError } from '../../errors.ts';
 
 /** The CNI network that the settings ask for, or would ask for with `--cni-conflist`. */
@@ -27,7 +28,7 @@ export function cniSettings(flags: Flags): CniSettings {
     network: flags['cni-network'] ?? `corduroy${suffix}`,
     bridge,
     bridgeIsManaged: bridge === flags.bridge,
-    commandSuffix: instance === '' ? '' : ` --instance ${instance}`,
+    commandSuffix: namesFor(instance).commandSuffix,
   };
 }
 
@@ -36,11 +37,12 @@ export function cniSettings(flags: Flags): CniSettings {
  * @throws CorduroyError `usage`
  */
 export function requireSubnetForCni(flags: Flags): void {
+  const { commandSuffix } = namesFor(flags.instance);
   if (flags.docker !== 'off') {
     throw new CorduroyError(
       'usage',
       `Docker has this host's subnet (--docker=${flags.docker}), which CNI cannot have too. Give it up for one of them: ` +
-        'corduroy docker unconfigure, or corduroy cni remove',
+        `corduroy docker unconfigure${commandSuffix}, or corduroy cni remove${commandSuffix}`,
     );
   }
   const bridge = flags['cni-bridge'];

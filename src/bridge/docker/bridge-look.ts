@@ -1,7 +1,8 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { Options } from '../../config/options.ts';
-import { readIfThere, writeAtomically } from '../../host/atomic-file.ts';
+import { readIfThere } from '../../host/atomic-file.ts';
 import { addressesOf, readLinks } from '../../host/observe.ts';
+import { rewriteFile } from '../../host/rewrite-file.ts';
 import { formatInterfaceAddress } from '../../host/state.ts';
 import type { Log } from '../../observe/log.ts';
 import { type BridgeFacts, bridgeDrift, DEFAULT_BRIDGE } from './bridge-drift.ts';
@@ -61,13 +62,14 @@ function keepDaemonJson({ flags }: Options, settings: DockerSettings, log: Log):
   const path = flags['docker-config-file'];
   const before = readIfThere(path);
   const text = mergeDaemonJson(before, path, leaseKeys(settings));
-  const mode = before === undefined ? 0o644 : statSync(path).mode & 0o777;
-  if (writeAtomically(path, text, mode).written) log.info(`wrote this host's subnet into ${path}`);
+  if (text === before) return;
+  rewriteFile(path, text);
+  log.info(`wrote this host's subnet into ${path}`);
 }
 
 /** A restart makes it right where dockerd is told the subnet; elsewhere it has to be told first. */
-export function mendingCommand({ flags }: Options): string {
+export function mendingCommand({ flags, names }: Options): string {
   if (flags.docker === 'options' && existsSync('/run/systemd/system') && !existsSync(DROP_IN))
-    return 'corduroy docker configure --how options --restart';
+    return `corduroy docker configure --how options --restart${names.commandSuffix}`;
   return RESTART;
 }

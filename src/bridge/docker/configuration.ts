@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { mergeDaemonJson, parseDaemonJson } from './daemon-json.ts';
+import { parseObject } from '../../config/edit-config-file.ts';
+import { mergeDaemonJson } from './daemon-json.ts';
 import { isOwnDropIn } from './drop-in.ts';
 
 /** The files that say how Docker gets the subnet. */
@@ -42,7 +43,7 @@ export function bringIn(
   wish: ConfigurationWish,
   path: string,
 ): { readonly next: Configuration; readonly record: ConfigurationRecord } {
-  const document = parseDaemonJson(now.daemonJson, path);
+  const document = parseObject(now.daemonJson, path);
   const { daemonJson: keys } = wish;
   const next = {
     dropIn: wish.dropIn ?? now.dropIn,
@@ -101,7 +102,7 @@ function withoutKeys(
   if (text === undefined) return undefined;
   const changes = Object.fromEntries(Object.entries(keys).map(([key, value]) => [key, value.before]));
   const rest = mergeDaemonJson(text, path, changes);
-  const isEmpty = Object.keys(parseDaemonJson(rest, path)).length === 0;
+  const isEmpty = Object.keys(parseObject(rest, path)).length === 0;
   return isEmpty && !existed ? undefined : rest;
 }
 
@@ -120,7 +121,7 @@ export function configurationDifference(
   next: Configuration,
   paths: { readonly [F in keyof Configuration]: string },
 ): FileDifference[] {
-  const parse = (text: string | undefined) => parseDaemonJson(text, paths.daemonJson);
+  const parse = (text: string | undefined) => parseObject(text, paths.daemonJson);
   const all: FileDifference[] = [
     { path: paths.dropIn, lines: now.dropIn === next.dropIn ? [] : textDifference(now.dropIn, next.dropIn) },
     { path: paths.daemonJson, lines: keyDifference(parse(now.daemonJson), parse(next.daemonJson)) },

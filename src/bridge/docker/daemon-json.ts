@@ -1,4 +1,4 @@
-import { CorduroyError } from '../../errors.ts';
+import { parseObject } from '../../config/edit-config-file.ts';
 import { setMembers } from './json-text.ts';
 import { bridgeAddressOf, type DockerSettings } from './settings.ts';
 
@@ -16,24 +16,6 @@ const CONTRADICTIONS = ['bridge', 'fixed-cidr', 'default-gateway'] as const;
 const OPTIONS = ['bip', 'mtu', 'ip-masq', DIRECT_ROUTING] as const;
 
 /**
- * @param text what the file holds; `undefined`: there is none
- * @throws CorduroyError `usage` when it holds no JSON object
- */
-export function parseDaemonJson(text: string | undefined, path: string): Readonly<Record<string, unknown>> {
-  if (text === undefined || text.trim() === '') return {};
-  let document: unknown;
-  try {
-    document = JSON.parse(text);
-  } catch {
-    // The parser's own message quotes the text, which may hold a password of a proxy.
-    throw new CorduroyError('usage', `${path} is not JSON, and was left as it is: mend it first`);
-  }
-  if (typeof document === 'object' && document !== null && !Array.isArray(document))
-    return document as Record<string, unknown>;
-  throw new CorduroyError('usage', `${path} holds no JSON object, and was left as it is: mend it first`);
-}
-
-/**
  * The file with some keys set, every other one as it was.
  *
  * @param changes by key; `undefined` removes one
@@ -44,7 +26,7 @@ export function mergeDaemonJson(
   path: string,
   changes: Readonly<Record<string, unknown>>,
 ): string {
-  parseDaemonJson(text, path);
+  parseObject(text, path);
   return setMembers(text === undefined || text.trim() === '' ? '{}\n' : text, changes);
 }
 

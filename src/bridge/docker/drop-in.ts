@@ -3,8 +3,13 @@ import { CorduroyError } from '../../errors.ts';
 
 /** What orders dockerd after the lease and gives it its options. */
 export const DROP_IN = '/etc/systemd/system/docker.service.d/corduroy.conf';
+/** Has dockerd started once with another address. Read after every other drop-in, and gone with the next boot at the latest. */
+export const ONE_START = '/run/systemd/system/docker.service.d/zz-corduroy-once.conf';
 /** The variable that the options are in; flannel's units call it so, too. */
 export const OPTIONS_VARIABLE = 'DOCKER_NETWORK_OPTIONS';
+
+/** Neither is part of the command line as it is without Corduroy. */
+const OWN: readonly string[] = [DROP_IN, ONE_START];
 
 const MARK = '# Written by corduroy docker configure; corduroy docker unconfigure removes it.';
 
@@ -18,7 +23,7 @@ export interface DropInParts {
   readonly environmentFile: string;
 }
 
-/** A command line of a unit, and the file that it is from. */
+/** A command line of a unit, or words for one, and the file that it is from. */
 export interface UnitCommand {
   readonly text: string;
   readonly file: string;
@@ -77,7 +82,7 @@ function unitWord(text: string): string {
 }
 
 /**
- * The command line of docker.service, without what the drop-in makes of it.
+ * The command line of docker.service, without what Corduroy's drop-ins make of it.
  *
  * @param text what `systemctl cat docker.service` prints: each file under a comment that names it
  * @throws CorduroyError `usage` when there is not exactly one
@@ -91,7 +96,7 @@ export function dockerCommand(text: string): UnitCommand {
     file = header ?? file;
     section = /^\[(\w+)\]\s*$/.exec(line)?.[1] ?? section;
     const [, command] = /^ExecStart\s*=\s*(.*?)\s*$/.exec(line) ?? [];
-    if (command === undefined || section !== 'Service' || file === DROP_IN) continue;
+    if (command === undefined || section !== 'Service' || OWN.includes(file)) continue;
     commands = command === '' ? [] : [...commands, { text: command, file }];
   }
   const [only] = commands;
@@ -124,9 +129,25 @@ export function programOf({ text }: UnitCommand): string {
   return /^[@\-:+!|]*(\S+)/.exec(text)?.[1] ?? 'dockerd';
 }
 
-/** Options of the default bridge that a command line has itself. */
+/**
+ * What an EnvironmentFile puts on a command line, by the variables that this names; the one of Corduroy's options, and
+ * flannel's, is passed over.
+ */
+export function wordsIn({ text, file }: UnitCommand, command: UnitCommand): UnitCommand[] {
+  const names = [...command.text.matchAll(/\$\{?(\w+)/g)].map(([, name]) => name);
+  return joinedLines(text).flatMap((line) => {
+    const [, name, value = ''] = /^\s*(\w+)\s*=\s*["']?(.*?)["']?\s*$/.exec(line) ?? [];
+    const counts = name !== OPTIONS_VARIABLE && names.includes(name);
+    return counts ? [{ text: ` ${value}`, file }] : [];
+  });
+}
+
+/** Options of a command line that are also in dockerd's configuration file, of `--how daemon-json`. */
 export function bridgeOptionsOn({ text }: UnitCommand): string[] {
-  return (
-    text.match(/(?<=\s)(--(?:bip|mtu|ip-masq|bridge)|-b)(?=[\s=]|$)|\$\{?DOCKER_NETWORK_OPTIONS\}?/g) ?? []
-  );
+  return text.match(/(?<=\s)--(?:bip|mtu|ip-masq)(?=[\s=]|$)|\$\{?DOCKER_NETWORK_OPTIONS\}?/g) ?? [];
+}
+
+/** Options of a command line that contradict a bridge address of ours: dockerd does not start with both. */
+export function contradictingOptionsOn({ text }: UnitCommand): string[] {
+  return text.match(/(?<=\s)(?:--(?:bridge|fixed-cidr|default-gateway)|-b)(?=[\s=]|$)/g) ?? [];
 }

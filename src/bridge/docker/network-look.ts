@@ -42,7 +42,7 @@ export function networkLook(options: Options, log: Log): Look {
     if (settings === undefined || presence === 'away') return {};
     if (presence === 'starting') return { pending: true };
     try {
-      return await bringAbout(await observeNetwork(options, settings), log);
+      return await bringAbout(await observeNetwork(options, settings), options, log);
     } catch (error) {
       if (isAway(error)) return { pending: true };
       throw error;
@@ -50,7 +50,11 @@ export function networkLook(options: Options, log: Log): Look {
   };
 }
 
-async function bringAbout({ api, wanted, plan }: NetworkObservation, log: Log): Promise<Finding> {
+async function bringAbout(
+  { api, wanted, plan }: NetworkObservation,
+  { names }: Options,
+  log: Log,
+): Promise<Finding> {
   switch (plan.kind) {
     case 'keep':
       return {};
@@ -69,7 +73,7 @@ async function bringAbout({ api, wanted, plan }: NetworkObservation, log: Log): 
     return {
       problem:
         `${messageOf(error)}. Another network has these addresses (docker network ls), or docker0 has kept an earlier ` +
-        'address: corduroy docker configure --how network --restart',
+        `address: corduroy docker configure --how network --restart${names.commandSuffix}`,
     };
   }
   log.info(`made Docker network ${wanted.name}: ${wanted.subnet}, bridge ${wanted.options[BRIDGE]}`);

@@ -16,11 +16,16 @@ const ACTIVATED = ['/run/docker.sock', '/var/run/docker.sock'];
 export async function dockerPresence(socketPath: string): Promise<Presence> {
   if (!existsSync(socketPath)) return 'away';
   const pid = Number(readIfThere(socketPath.replace(/\.sock$/, '.pid')));
-  if (Number.isInteger(pid) && pid > 0 && isRunning(pid)) return 'running';
+  if (Number.isInteger(pid) && pid > 0 && isDockerd(pid)) return 'running';
   // Nobody else listens in dockerd's place: a connection that is refused tells that it is away.
   if (!ACTIVATED.includes(socketPath) || !existsSync('/run/systemd/system')) return 'running';
   const { stdout } = await run('systemctl', ['is-active', 'docker.service'], { allowFailure: true });
   const state = stdout.trim();
   if (state === 'active' || state === 'reloading') return 'running';
   return state === 'activating' ? 'starting' : 'away';
+}
+
+/** A dockerd that was killed leaves its process id behind, which may be another program's by now. */
+function isDockerd(pid: number): boolean {
+  return isRunning(pid) && readIfThere(`/proc/${pid}/comm`)?.trim() === 'dockerd';
 }

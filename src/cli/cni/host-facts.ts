@@ -12,6 +12,8 @@ import { Prefix } from '../../net/prefix.ts';
 export interface HostFacts {
   /** Absent while this host has no subnet. */
   readonly lease?: { readonly subnets: readonly Prefix[]; readonly mtu: number };
+  /** The network, as the running daemon has it. */
+  readonly networks?: readonly Prefix[];
   /** That of the running daemon's `--bridge`, which may be known to it alone. */
   readonly bridge?: string;
 }
@@ -27,11 +29,12 @@ export async function hostFacts({ runDir, subnetFile }: Options): Promise<HostFa
     if (isCode(error, 'no-daemon')) return written;
     throw error;
   }
-  const { lease, mtu, bridge } = status;
+  const { lease, mtu, bridge, network } = status;
   return {
     ...written,
     ...(lease &&
       mtu !== undefined && { lease: { subnets: lease.subnets.map((text) => Prefix.parse(text)), mtu } }),
+    ...(network && { networks: network.networks.map((text) => Prefix.parse(text)) }),
     ...(bridge !== undefined && { bridge }),
   };
 }

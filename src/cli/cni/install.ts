@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { readAddresses, requireNotForeign } from '../../bridge/cni/bridge-address.ts';
 import { formatConflist } from '../../bridge/cni/conflist.ts';
 import { removeConflist, replaceConflist, requireOwn } from '../../bridge/cni/conflist-file.ts';
 import { missingPlugins } from '../../bridge/cni/plugins.ts';
@@ -42,10 +43,12 @@ Examples:
     .action(async (settings: Settings) => {
       if (!settings.dryRun) requireRoot('corduroy cni install', 'for files in /etc');
       const options = optionsOf(command);
-      const { lease, bridge } = await hostFacts(options);
+      const { lease, networks, bridge } = await hostFacts(options);
       const flags = { ...options.flags, ...(bridge !== undefined && { bridge }) };
       requireSubnetForCni(flags);
       const wish = cniSettings(flags);
+      if (networks !== undefined && !wish.bridgeIsManaged)
+        requireNotForeign(wish, await readAddresses(wish.bridge), networks);
       if (!settings.force) requireOwn(wish);
       const text = lease && formatConflist({ ...wish, ...lease });
       const plugins = missingPlugins();

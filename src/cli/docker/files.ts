@@ -7,13 +7,14 @@ import {
   type FileDifference,
   recordSchema,
 } from '../../bridge/docker/configuration.ts';
-import { parseDaemonJson } from '../../bridge/docker/daemon-json.ts';
 import { DROP_IN } from '../../bridge/docker/drop-in.ts';
 import { type DockerSettings, dockerSettingsIn } from '../../bridge/docker/settings.ts';
+import { parseObject } from '../../config/edit-config-file.ts';
 import type { Options } from '../../config/options.ts';
 import { CorduroyError } from '../../errors.ts';
 import { readIfThere, writeAtomically } from '../../host/atomic-file.ts';
 import { run } from '../../host/exec.ts';
+import { rewriteFile } from '../../host/rewrite-file.ts';
 import { changeSettings } from '../change-settings.ts';
 
 /** A change of the files that say how Docker gets the subnet. */
@@ -50,7 +51,7 @@ export class DockerFiles {
       dropIn: readIfThere(this.paths.dropIn),
       daemonJson: readIfThere(this.paths.daemonJson),
       // The daemon's settings have been read from it by now, so it is a JSON object.
-      settings: parseDaemonJson(readIfThere(this.paths.settings), this.paths.settings),
+      settings: parseObject(readIfThere(this.paths.settings), this.paths.settings),
     };
   }
 
@@ -82,7 +83,7 @@ export class DockerFiles {
     const { dropIn, daemonJson, settings } = this.paths;
     const replaced = base.daemonJson === next.daemonJson ? undefined : base.daemonJson;
     if (replaced !== undefined && !existsSync(this.#backupPath))
-      writeAtomically(this.#backupPath, replaced, modeOf(daemonJson));
+      writeAtomically(this.#backupPath, replaced, statSync(daemonJson).mode & 0o777);
     const madeSettings = this.record()?.madeSettings ?? !existsSync(settings);
     if (record !== undefined)
       writeAtomically(this.#recordPath, `${JSON.stringify({ ...record, madeSettings })}\n`, 0o600);
@@ -110,12 +111,8 @@ function put(path: string, now: string | undefined, next: string | undefined): b
     rmSync(path, { force: true });
     // It may have been made for the file; an empty one means nothing to systemd and Docker.
     if (readdirSync(dirname(path)).length === 0) rmdirSync(dirname(path));
-  } else writeAtomically(path, next, modeOf(path));
+  } else rewriteFile(path, next);
   return true;
-}
-
-function modeOf(path: string): number {
-  return existsSync(path) ? statSync(path).mode & 0o777 : 0o644;
 }
 
 function changesBetween(now: Configuration['settings'], next: Configuration['settings']) {

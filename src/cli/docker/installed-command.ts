@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
-import { dockerCommand, type UnitCommand } from '../../bridge/docker/drop-in.ts';
+import { dockerCommand, type UnitCommand, wordsIn } from '../../bridge/docker/drop-in.ts';
 import { CorduroyError } from '../../errors.ts';
+import { readIfThere } from '../../host/atomic-file.ts';
 import { run } from '../../host/exec.ts';
 
 /**
@@ -20,4 +21,12 @@ export async function installedCommand(): Promise<UnitCommand | undefined> {
       'there is no docker.service: install Docker first (Debian: apt-get install docker.io)',
     );
   return dockerCommand(stdout);
+}
+
+/** All that dockerd is started with: the command line, and what the unit's EnvironmentFiles put there. */
+export async function wordsOf(command: UnitCommand): Promise<readonly UnitCommand[]> {
+  const { stdout } = await run('systemctl', ['show', '-p', 'EnvironmentFiles', 'docker.service']);
+  const files = [...stdout.matchAll(/^EnvironmentFiles=(\/.*) \(ignore_errors=\w+\)$/gm)];
+  const words = files.flatMap(([, file = '']) => wordsIn({ text: readIfThere(file) ?? '', file }, command));
+  return [command, ...words];
 }

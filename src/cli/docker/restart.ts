@@ -1,10 +1,12 @@
-import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { bridgeDrift, otherBridgeAddress } from '../../bridge/docker/bridge-drift.ts';
 import { bridgeAddresses, observeBridge } from '../../bridge/docker/bridge-look.ts';
 import type { Configuration } from '../../bridge/docker/configuration.ts';
-import { parseDaemonJson } from '../../bridge/docker/daemon-json.ts';
+import { ONE_START } from '../../bridge/docker/drop-in.ts';
 import { bridgeAddressOf } from '../../bridge/docker/settings.ts';
+import { findRulesInTheWay } from '../../bridge/foreign-rules.ts';
+import { parseObject } from '../../config/edit-config-file.ts';
 import type { Options } from '../../config/options.ts';
 import { writeAtomically } from '../../host/atomic-file.ts';
 import { run } from '../../host/exec.ts';
@@ -15,8 +17,8 @@ import { installedCommand } from './installed-command.ts';
 
 /** Milliseconds that Docker may take to start with all its containers. */
 const RESTART_TIMEOUT = 180_000;
-/** Read after every other drop-in, and gone with the next boot at the latest. */
-const ONE_START = '/run/systemd/system/docker.service.d/zz-corduroy-once.conf';
+/** Those that end a command in the middle. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
  * What dockerd needs to have what the files say. `other-address`: docker0 has to give up this host's subnet. dockerd keeps
@@ -34,14 +36,17 @@ export async function restartFor(
   const settings = settingsNow(options);
   if (usesBridge(next)) {
     const facts = await observeBridge(options);
-    const drifts =
-      settings !== undefined && facts !== undefined && bridgeDrift(settings, facts) !== undefined;
-    return changes || drifts ? 'plain' : 'none';
+    if (changes) return 'plain';
+    if (settings === undefined || facts === undefined) return 'none';
+    const isWrong =
+      bridgeDrift(settings, facts) !== undefined ||
+      (await findRulesInTheWay(options, settings.subnet, !settings.masquerade)).length > 0;
+    return isWrong ? 'plain' : 'none';
   }
   const addresses = await bridgeAddresses();
   const hasOurs =
     settings === undefined ? usesBridge(now) : addresses?.includes(bridgeAddressOf(settings)) === true;
-  const isTold = 'bip' in parseDaemonJson(next.daemonJson, options.flags['docker-config-file']);
+  const isTold = 'bip' in parseObject(next.daemonJson, options.flags['docker-config-file']);
   if (addresses !== undefined && hasOurs) return isTold ? 'plain' : 'other-address';
   return changes ? 'plain' : 'none';
 }
@@ -51,6 +56,8 @@ function usesBridge({ settings }: Configuration): boolean {
 }
 
 export async function restartDocker(restart: Restart): Promise<void> {
+  // Of a run that was killed.
+  await removeOneStart();
   if (restart === 'none') return;
   // systemd takes three starts in a minute for a fault of Docker's.
   await run('systemctl', ['reset-failed', 'docker.service'], { allowFailure: true });
@@ -69,15 +76,28 @@ async function withOtherAddress(start: () => Promise<unknown>): Promise<void> {
     `ExecStart=${command.text} --bip=${otherBridgeAddress(taken)}`,
     '',
   ];
-  const reload = () => run('systemctl', ['daemon-reload'], { timeout: 60_000 });
-  const { created } = writeAtomically(ONE_START, lines.join('\n'), 0o644);
+  // Were this ended in between, dockerd would have that address until the next boot. Ctrl-C ends systemctl all the same.
+  const hold = () => undefined;
+  for (const signal of SIGNALS) process.on(signal, hold);
   try {
-    await reload();
+    writeAtomically(ONE_START, lines.join('\n'), 0o644);
+    await daemonReload();
     await start();
   } finally {
-    await rm(created !== undefined && existsSync(created) ? created : ONE_START, { recursive: true });
-    await reload();
+    await removeOneStart();
+    for (const signal of SIGNALS) process.off(signal, hold);
   }
+}
+
+async function removeOneStart(): Promise<void> {
+  if (!existsSync(ONE_START)) return;
+  rmSync(ONE_START);
+  if (readdirSync(dirname(ONE_START)).length === 0) rmdirSync(dirname(ONE_START));
+  await daemonReload();
+}
+
+async function daemonReload(): Promise<void> {
+  await run('systemctl', ['daemon-reload'], { timeout: 60_000 });
 }
 
 /** Lines that say what is left to do. */

@@ -6,6 +6,7 @@ import { isAway } from '../../bridge/docker/http.ts';
 import { observeNetwork } from '../../bridge/docker/network-look.ts';
 import { dockerPresence } from '../../bridge/docker/presence.ts';
 import { bridgeAddressOf, type DockerSettings } from '../../bridge/docker/settings.ts';
+import { findRulesInTheWay } from '../../bridge/foreign-rules.ts';
 import type { Options } from '../../config/options.ts';
 import { printable } from '../../printable.ts';
 import { EXIT, optionsOf, print, printJson, withDaemonFlags } from '../context.ts';
@@ -104,7 +105,11 @@ async function compare(
   const mtu = facts.mtu === undefined ? '' : `, MTU ${facts.mtu}`;
   const found = `${DEFAULT_BRIDGE} ${facts.addresses.map((one) => printable(one)).join(' and ')}${mtu}`;
   const drift = docker === 'off' ? undefined : bridgeDrift(settings, facts);
-  return { found, problems: drift === undefined ? [] : [`${drift}: ${mendingCommand(options)}`] };
+  const rules = await findRulesInTheWay(options, settings.subnet, !settings.masquerade);
+  return {
+    found,
+    problems: [...(drift === undefined ? [] : [`${drift}: ${mendingCommand(options)}`]), ...rules],
+  };
 }
 
 function formatDockerStatus({ how, version, wanted, found, problems }: DockerStatus): string {

@@ -5,20 +5,26 @@ import {
   DIRECT_ROUTING,
   leaseKeys,
   optionsInFile,
-  parseDaemonJson,
 } from '../../bridge/docker/daemon-json.ts';
 import { knowsDirectRouting } from '../../bridge/docker/dockerd.ts';
-import { bridgeOptionsOn, dropInText, programOf } from '../../bridge/docker/drop-in.ts';
+import {
+  bridgeOptionsOn,
+  contradictingOptionsOn,
+  dropInText,
+  programOf,
+  type UnitCommand,
+} from '../../bridge/docker/drop-in.ts';
+import { parseObject } from '../../config/edit-config-file.ts';
+import { RUN_FILES } from '../../config/names.ts';
 import type { Options } from '../../config/options.ts';
+import { daemonUnit } from '../../enroll/units.ts';
 import { CorduroyError } from '../../errors.ts';
+import { hostFacts } from '../cni/host-facts.ts';
 import { settingsNow } from './files.ts';
-import { installedCommand } from './installed-command.ts';
+import { installedCommand, wordsOf } from './installed-command.ts';
 
 export const WAYS = ['options', 'daemon-json', 'network'] as const;
 export type How = (typeof WAYS)[number];
-
-/** File of the options for dockerd's next start, in the run-dir. */
-export const ENVIRONMENT_FILE = 'docker.env';
 
 /**
  * What a way needs in the files.
@@ -34,10 +40,10 @@ export async function wishFor(
   given: Readonly<Record<string, unknown>>,
 ): Promise<ConfigurationWish> {
   const { flags } = options;
-  if (flags.bridge !== undefined)
-    throw usage(
-      `--bridge ${flags.bridge} has this host's subnet: take that setting out, then run this again`,
-    );
+  // The daemon that runs may have been given one that is in no file.
+  const bridge = flags.bridge ?? (await hostFacts(options)).bridge;
+  if (bridge !== undefined)
+    throw usage(`--bridge ${bridge} has this host's subnet: take that setting out, then run this again`);
   if (flags['cni-conflist'] !== undefined)
     throw usage("CNI's bridge has this host's subnet: corduroy cni remove, then run this again");
   const settings = {
@@ -48,7 +54,7 @@ export async function wishFor(
   };
   if (how === 'network') return { settings };
   const path = flags['docker-config-file'];
-  const document = parseDaemonJson(base.daemonJson, path);
+  const document = parseObject(base.daemonJson, path);
   const contradicting = contradictingKeys(document);
   if (contradicting.length > 0)
     throw usage(
@@ -75,18 +81,19 @@ async function dropInFor(options: Options, document: Readonly<Record<string, unk
         "environment' writes",
     );
   }
+  requireRoom(await wordsOf(command));
   const instance = flags.instance === '' ? [] : ['--instance', flags.instance];
   const configFile = flags['config-file'] === undefined ? [] : ['--config-file', flags['config-file']];
   return dropInText({
     command,
-    daemonUnit: flags.instance === '' ? 'corduroyd.service' : `corduroyd@${flags.instance}.service`,
+    daemonUnit: daemonUnit(flags.instance),
     environmentCommand: [
       process.argv[1] ?? 'corduroy',
       ...['docker', 'environment', '--dockerd', programOf(command)],
       ...instance,
       ...configFile,
     ],
-    environmentFile: join(runDir, ENVIRONMENT_FILE),
+    environmentFile: join(runDir, RUN_FILES.dockerEnvironment),
   });
 }
 
@@ -95,15 +102,28 @@ async function daemonJsonFor(options: Options): Promise<Readonly<Record<string, 
   if (settings === undefined)
     throw usage(`there is no subnet in ${options.subnetFile} yet: corduroy wait, then run this again`);
   const command = await installedCommand();
-  const onLine = command === undefined ? [] : bridgeOptionsOn(command);
-  if (command !== undefined && onLine.length > 0) {
+  const words = command === undefined ? [] : await wordsOf(command);
+  requireRoom(words);
+  for (const one of words) {
+    const onLine = bridgeOptionsOn(one);
+    if (onLine.length === 0) continue;
     throw usage(
-      `${command.file} starts dockerd with ${onLine.join(' ')}, and dockerd does not start when its file says it, too: ` +
+      `${one.file} starts dockerd with ${onLine.join(' ')}, and dockerd does not start when its file says it, too: ` +
         'take that out, or choose --how options',
     );
   }
   const direct = await knowsDirectRouting(command === undefined ? 'dockerd' : programOf(command));
   return { ...leaseKeys(settings), ...(direct && { [DIRECT_ROUTING]: true }) };
+}
+
+function requireRoom(words: readonly UnitCommand[]): void {
+  for (const one of words) {
+    const options = contradictingOptionsOn(one);
+    if (options.length === 0) continue;
+    throw usage(
+      `${one.file} starts dockerd with ${options.join(' ')}, which leaves no room for this host's subnet: take it out`,
+    );
+  }
 }
 
 function quoted(keys: readonly string[]): string {

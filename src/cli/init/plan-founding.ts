@@ -5,9 +5,11 @@ import { addressIn, ETCD_PORT } from '../../enroll/etcd-config.ts';
 import { etcdOwner, requireEtcd } from '../../enroll/etcd-service.ts';
 import type { Founding } from '../../enroll/found.ts';
 import type { FounderLayout } from '../../enroll/layout.ts';
+import { requireFreePort } from '../../enroll/port-holder.ts';
 import { daemonUnit, ETCD_UNIT, requireUnits, unitState } from '../../enroll/units.ts';
 import { CorduroyError } from '../../errors.ts';
 import { readIfThere } from '../../host/atomic-file.ts';
+import { run } from '../../host/exec.ts';
 import { chooseInterface, readHostNetwork } from '../../host/interfaces.ts';
 import { note } from '../context.ts';
 import { requireDefaultFiles } from '../enrolled-host.ts';
@@ -36,6 +38,7 @@ export async function planFounding(
     );
   }
   requireEtcd();
+  await run('openssl', ['version']);
   const owner = await etcdOwner();
   if (start) {
     requireDefaultFiles(options);
@@ -58,11 +61,13 @@ export async function planFounding(
   }
   const address =
     wished === undefined && present !== undefined ? present.address : await ownAddress(options, wished);
+  const port = present?.port ?? ETCD_PORT;
+  if (start && (await unitState(ETCD_UNIT)).active !== 'active') await requireFreePort(`${address}:${port}`);
   const prefix = flags['etcd-prefix'].replace(/\/+$/, '');
   return {
     layout,
     address,
-    port: present?.port ?? ETCD_PORT,
+    port,
     hostName: hostname(),
     prefix,
     renew: renew === true,

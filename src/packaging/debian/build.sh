@@ -3,10 +3,14 @@
 # Nobody needs to be root for it. The same sources make the same package, but for the compiler's doing.
 #
 #   OUT                the folder it goes to (dist)
-#   MAINTAINER         who answers for the package: NAME <ADDRESS>
-#   SOURCE_DATE_EPOCH  the time of all its files, in seconds since 1970
+#   MAINTAINER         who answers for the package: NAME <ADDRESS> (a stand-in)
+#   SOURCE_DATE_EPOCH  the time of all its files, in seconds since 1970 (when what is checked out was committed)
 set -eu
 umask 022
+
+MAINTAINER=${MAINTAINER:-Corduroy packagers <corduroy@example.org>}
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
+export SOURCE_DATE_EPOCH # for dpkg-deb
 
 HERE=src/packaging/debian
 for tool in dpkg-deb objdump strip; do
@@ -31,8 +35,9 @@ cp $HERE/lintian-overrides "$root/usr/share/lintian/overrides/corduroy"
 
 # The C library's symbols that the data plane uses, by their newest version.
 glibc=$(objdump -T "$root/usr/lib/corduroy/dist/corduroy-datapath" | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -Vu | tail -n 1)
+maintainer=$(printf '%s' "$MAINTAINER" | sed 's/[&|\\]/\\&/g') # what sed would take for its own
 fill_in() {
-  sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@GLIBC@/$glibc/" -e "s|@MAINTAINER@|$MAINTAINER|" \
+  sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@GLIBC@/$glibc/" -e "s|@MAINTAINER@|$maintainer|" \
     -e "s/@DATE@/$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")/" -e "s/@SIZE@/${size:-}/" "$1"
 }
 fill_in $HERE/changelog | gzip -9n >"$root/usr/share/doc/corduroy/changelog.gz"
@@ -46,7 +51,6 @@ for script in postinst prerm postrm; do
 done
 (cd "$root" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | LC_ALL=C sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
 
-export SOURCE_DATE_EPOCH
 package=corduroy_${version}_$arch.deb
 dpkg-deb --root-owner-group -Zxz --build "$root" "$work/$package" >/dev/null
 # One at a time, so that it is plain which is meant.

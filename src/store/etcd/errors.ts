@@ -133,7 +133,10 @@ export function wasNeverSent(error: unknown): boolean {
 function adviceFor(cause: unknown, { username }: ErrorContext, needs: readonly Need[]): string {
   if (username === undefined) return 'give the user name and password, if etcd asks for them';
   if (cause instanceof EtcdAuthenticationFailedError)
-    return `check the password, or set it anew: etcdctl user passwd ${username}`;
+    return (
+      `check the password, or set it anew: etcdctl user passwd ${username} ` +
+      '(a host of corduroy init and join: corduroy join with a new token)'
+    );
   if (!(cause instanceof EtcdPermissionDeniedError) || needs.length === 0)
     return `check the password, and the permissions of the user's roles: etcdctl user get ${username} --detail`;
   const grants = needs.map(

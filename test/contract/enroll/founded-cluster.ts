@@ -60,7 +60,7 @@ export class FoundedCluster implements EtcdService {
     return `https://${this.address}`;
   }
 
-  async found(changes: Partial<Founding> = {}): Promise<boolean> {
+  async found(changes: Partial<Founding> = {}, service: EtcdService = this): Promise<boolean> {
     const founding = {
       layout: this.layout,
       address: '127.0.0.1',
@@ -71,7 +71,7 @@ export class FoundedCluster implements EtcdService {
       owner: undefined,
       say: () => undefined,
     };
-    return foundEtcd({ ...founding, ...changes }, this);
+    return foundEtcd({ ...founding, ...changes }, service);
   }
 
   async ensureRuns(configChanged: boolean): Promise<boolean> {

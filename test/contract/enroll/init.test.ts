@@ -82,6 +82,17 @@ describe('corduroy init, as far as it is etcd', () => {
       expect(etcdctl('get', '/').output).toMatch(/user name is empty/);
     });
 
+    test('interrupted before the restart that lets others in, it restarts etcd when it is run again', async () => {
+      const interrupted = {
+        ensureRuns: (configChanged: boolean) => cluster.ensureRuns(configChanged),
+        restart: () => Promise.reject(new Error('interrupted')),
+      };
+      await expect(cluster.found({}, interrupted)).rejects.toThrow('interrupted');
+      await expect(asHost().get(PREFIX)).rejects.toMatchObject({ code: 'store-unavailable' });
+      await cluster.found();
+      await put(asHost(), `${PREFIX}/subnets/10.244.1.0-24`);
+    });
+
     test('data of an etcd whose administrator nobody knows: says so, and how to begin anew', async () => {
       await cluster.found();
       await cluster.stopEtcd();

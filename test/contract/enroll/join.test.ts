@@ -56,6 +56,20 @@ describe('a join token', () => {
       () => false,
     );
   const put = (store: Store, key: string) => store.transaction([], [{ do: 'put', key, value: 'x' }]);
+  /** A token that ends in a moment. */
+  const shortToken = async (): Promise<JoinToken> => {
+    const { token } = await cluster.asRoot((administrator) =>
+      createToken(administrator, {
+        ttl: 2,
+        bundle: { prefix: PREFIX, endpoints: [cluster.endpoint], username: HOST_USER, password: 'p' },
+        caFingerprint: administrator.caFingerprint,
+        addresses: [cluster.address],
+      }),
+    );
+    return parseToken(token);
+  };
+  /** For a joiner whose clock is behind, or who does not care: only etcd can refuse it. */
+  const stretched = (token: JoinToken): JoinToken => ({ ...token, endsAt: new Date(Date.now() + 3_600_000) });
 
   test('gives a host all that it needs, any number of hosts', async () => {
     const token = await newToken();
@@ -100,21 +114,20 @@ describe('a join token', () => {
   });
 
   test('is worth nothing the moment it expires, whether or not anybody cleans up', async () => {
-    const { token: word } = await cluster.asRoot((administrator) =>
-      createToken(administrator, {
-        ttl: 2,
-        bundle: { prefix: PREFIX, endpoints: [cluster.endpoint], username: HOST_USER, password: 'p' },
-        caFingerprint: administrator.caFingerprint,
-        addresses: [cluster.address],
-      }),
-    );
-    const token = parseToken(word);
+    const token = await shortToken();
     expect(await joined(token)).toBe(true);
-    for (const deadline = performance.now() + 15_000; (await joined(token)) && performance.now() < deadline; )
+    const anyway = stretched(token);
+    for (
+      const deadline = performance.now() + 15_000;
+      (await joined(anyway)) && performance.now() < deadline;
+    )
       await sleep(200);
+    await expect(fetchEnrolment(anyway)).rejects.toMatchObject({ code: 'store-denied' });
     await expect(fetchEnrolment(token)).rejects.toMatchObject({
       code: 'store-denied',
-      message: expect.stringMatching(new RegExp(`${token.id} expired at 20.*corduroy token create`)),
+      message: expect.stringMatching(
+        new RegExp(`${token.id} expired at 20.*clock says 20.*corduroy token create`),
+      ),
     });
     const users = () => cluster.asRoot(({ administration }) => administration.users());
     const roles = () => cluster.asRoot(({ administration }) => administration.roles());
@@ -126,6 +139,40 @@ describe('a join token', () => {
     expect(await users()).not.toContain(userOf(token.id));
     expect(await roles()).not.toContain(userOf(token.id));
     expect(await joined(alive)).toBe(true);
+  });
+
+  test('ends although somebody without a name keeps its lease alive', async () => {
+    const token = await shortToken();
+    const lease = (await cluster.asRoot(({ store }) => store.get(BUNDLES + token.id)))?.leaseId;
+    if (lease === undefined) throw new Error('the token hangs on no lease');
+    const nobody = openEtcdStore({
+      endpoints: [cluster.endpoint],
+      tls: { ca: readFileSync(cluster.layout.ca) },
+    });
+    stores.push(nobody);
+    for (const end = token.endsAt.getTime() + 2500; Date.now() < end; await sleep(200))
+      await nobody.keepLease(lease);
+    expect(await joined(stretched(token)), 'etcd itself has been talked into letting it live').toBe(true);
+    expect(await joined(token)).toBe(false);
+    expect((await cluster.asRoot(listTokens)).map(({ id }) => id)).not.toContain(token.id);
+    await cluster.asRoot(sweepTokens);
+    expect(await joined(stretched(token))).toBe(false);
+  });
+
+  test('is listed with the end it was made with, whatever its lease says', async () => {
+    const token = await newToken(600);
+    const lease = (await cluster.asRoot(({ store }) => store.get(BUNDLES + token.id)))?.leaseId;
+    await sleep(2000);
+    if (lease !== undefined) await cluster.asRoot(({ store }) => store.keepLease(lease));
+    const line = (await cluster.asRoot(listTokens)).find(({ id }) => id === token.id);
+    expect(line?.expiresIn).toBeLessThanOrEqual(598);
+  });
+
+  test('that names an address which etcd has left is revoked', async () => {
+    const token = await newToken();
+    await cluster.asRoot((office) => sweepTokens({ ...office, endpoints: ['https://127.0.0.9:2379'] }));
+    expect(await joined(token)).toBe(false);
+    expect(await cluster.asRoot(listTokens)).toEqual([]);
   });
 
   test('can be revoked, and the others go on', async () => {
@@ -190,7 +237,25 @@ describe('a join token', () => {
     const former = await fetchEnrolment(await newToken());
     const host = storeAs(former.username, former.password);
     await host.list(`${PREFIX}/`);
-    await cluster.asRoot((administrator) => changeHostPassword(administrator, cluster.layout));
+    const told: string[] = [];
+    const [following, silence] = [new AbortController(), new AbortController()];
+    const end = (async () => {
+      for await (const event of host.watch(`${PREFIX}/`, following.signal)) {
+        told.push(JSON.stringify(event, (_, value) => (typeof value === 'bigint' ? `${value}` : value)));
+        if (event.kind === 'interrupted') silence.abort();
+      }
+    })();
+    const tell = (key: string) => cluster.asRoot(({ store }) => put(store, `${PREFIX}/subnets/${key}`));
+    const isTold = (key: string) => told.some((event) => event.includes(key));
+    await tell('10.244.101.0-24');
+    for (const deadline = performance.now() + 10_000; !isTold('10.244.101.0-24'); await sleep(50))
+      if (performance.now() > deadline) throw new Error('the watch says nothing');
+    await cluster.asRoot((administrator) => changeHostPassword(administrator, cluster.layout, cluster));
+    await tell('10.244.102.0-24');
+    await sleep(2000);
+    following.abort();
+    await end;
+    expect([silence.signal.aborted, isTold('10.244.102.0-24')]).toEqual([true, false]);
     await expect(host.list(`${PREFIX}/`)).rejects.toMatchObject({ code: 'store-denied' });
     const { username, password } = await fetchEnrolment(await newToken());
     expect(password).not.toBe(former.password);

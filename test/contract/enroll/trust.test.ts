@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { fetchEnrolment } from '../../../src/enroll/join.ts';
 import { type JoinToken, parseToken } from '../../../src/enroll/token.ts';
 import { etcdMissing } from '../../support/etcd.ts';
@@ -33,6 +33,7 @@ describe('whom a joiner trusts', () => {
     if (missing !== undefined) context.skip(missing);
   });
   afterEach(() => {
+    vi.unstubAllEnvs();
     for (const impostor of impostors.splice(0)) impostor.stop();
   });
 
@@ -118,6 +119,18 @@ describe('whom a joiner trusts', () => {
       message: expect.stringMatching(says),
     });
     expect(server.heard.length).toBe(0);
+  });
+
+  test('whatever root has in its environment', async () => {
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    const day = (days: number) => new Date(Date.now() + days * 86_400_000);
+    const files = await stranger.issue('etcd', day(-1), day(-2));
+    const server = await impostor(certificateFrom(files, files.ca));
+    const { fingerprint256: caFingerprint } = new X509Certificate(readFileSync(files.ca));
+    await expect(fetchEnrolment(tokenFor(server.address, { caFingerprint }))).rejects.toMatchObject({
+      code: 'untrusted',
+    });
+    expect([server.connections, server.heard.length], 'it does not come to a third').toEqual([2, 0]);
   });
 
   test('where nobody listens, the message says where to look; another address that answers will do', async () => {

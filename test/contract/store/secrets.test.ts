@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,8 +26,9 @@ describe('the password of etcd stays out of sight', () => {
     etcd = await startEtcd({ auth: { username: 'root', password: PASSWORD } });
   });
   afterEach(async () => {
-    for (const child of running) child.kill('SIGKILL');
-    running.clear();
+    const ended = [...running].map((child) => once(child, 'close'));
+    for (const child of running) child.kill('SIGTERM');
+    await Promise.all(ended);
     await etcd?.stop();
     if (folder !== undefined) rmSync(folder, { recursive: true });
   });

@@ -3,7 +3,12 @@ import { rulesInTheWay } from '../../../src/bridge/foreign-rules.ts';
 import { parseTables } from '../../../src/host/iptables.ts';
 import { Prefix } from '../../../src/net/prefix.ts';
 
-const OURS = { subnet: Prefix.parse('10.5.1.0/24'), device: 'corduroy0', ipMasq: true, how: 'options' };
+const OURS = {
+  subnet: Prefix.parse('10.5.1.0/24'),
+  device: 'corduroy0',
+  ipMasq: true,
+  configure: 'CONFIGURE',
+};
 
 /** Of dockerd, in front of and behind the rule in question. */
 const tables = (nat: string, raw = '') =>
@@ -27,21 +32,23 @@ test.each<[string, string, string, Partial<typeof OURS>, RegExp[]]>([
     `-A POSTROUTING ${MASQUERADE}`,
     '',
     {},
-    [/iptables -t nat -D POSTROUTING -s 10\.5\.1\.0\/24 ! -o docker0 -j MASQUERADE removes/],
+    [
+      /iptables -t nat -D POSTROUTING -s 10\.5\.1\.0\/24 ! -o docker0 -j MASQUERADE removes its rule, and CONFIGURE keeps/,
+    ],
   ],
   [
     'it drops what comes from elsewhere',
     '',
     '-A PREROUTING -d 10.5.1.2/32 ! -i docker0 -j DROP',
     {},
-    [/Docker \(28 and newer\) drops .* -d 10\.5\.1\.2\/32 ! -i docker0 -j DROP\): corduroy docker configure/],
+    [/Docker \(28 and newer\) drops .* -d 10\.5\.1\.2\/32 ! -i docker0 -j DROP\): CONFIGURE makes/],
   ],
   [
     'port by port',
     '',
     '-A PREROUTING -d 10.5.1.2/32 ! -i docker0 -p tcp -m tcp --dport 80 -j DROP',
-    { how: 'network' },
-    [/--dport 80 -j DROP\): corduroy docker configure --how network --restart/],
+    {},
+    [/--dport 80 -j DROP\): CONFIGURE makes/],
   ],
   [
     'both',

@@ -1,4 +1,14 @@
-import { chmodSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
@@ -54,6 +64,23 @@ describe('settings in the configuration file', () => {
     expect(content()['etcd-password']).toBe('hunter2');
   });
 
+  test.skipIf(process.getuid?.() !== 0)('stay with owner and group of the file (needs root)', async () => {
+    write('{}', 0o640);
+    chownSync(file, 1, 2);
+    await changeSettings(options(), { 'cni-conflist': '/x' });
+    const { uid, gid, mode } = statSync(file);
+    expect([uid, gid, mode & 0o777]).toEqual([1, 2, 0o640]);
+  });
+
+  test('are written to where a symbolic link leads', async () => {
+    const managed = join(folder, 'managed.json');
+    writeFileSync(managed, '{"iface": "eth1"}');
+    symlinkSync('managed.json', file);
+    await changeSettings(options(), { 'cni-conflist': '/x' });
+    expect(lstatSync(file).isSymbolicLink()).toBe(true);
+    expect(JSON.parse(readFileSync(managed, 'utf8'))).toEqual({ iface: 'eth1', 'cni-conflist': '/x' });
+  });
+
   test('that are as wished already are not written again, whatever the spaces', async () => {
     const text = '{ "cni-conflist":"/x" }';
     write(text);
@@ -75,17 +102,23 @@ describe('settings in the configuration file', () => {
 
 describe('a running daemon', () => {
   test('is asked to read them', async () => {
-    const asked = await daemon(200, {});
+    const asked = await daemon(200, { changed: ['cni-conflist'] });
     expect(await changeSettings(options(), { 'cni-conflist': '/x' })).toMatchObject({ reloaded: true });
     expect(asked).toEqual(['POST /v1/reload']);
   });
 
-  test('that refuses is quoted, and the file is named: it is written', async () => {
-    await daemon(400, { error: '"iface" in FILE is empty' });
-    await expect(changeSettings(options(), { 'cni-conflist': '/x' })).rejects.toMatchObject({
-      code: 'daemon-refused',
-      message: `${file} is written, and the running corduroyd does not take it up: "iface" in FILE is empty`,
-    });
-    expect(content()).toEqual({ 'cni-conflist': '/x' });
-  });
+  test.each([undefined, '{"cni-network": "n"}'])(
+    'that refuses is quoted, and the file is as it was: %s',
+    async (text) => {
+      await daemon(400, { error: '"iface" in FILE is empty' });
+      const given = options();
+      if (text === undefined) rmSync(file, { force: true });
+      else writeFileSync(file, text);
+      await expect(changeSettings(given, { 'cni-conflist': '/x' })).rejects.toMatchObject({
+        code: 'daemon-refused',
+        message: `the running corduroyd does not take this up, and ${file} is as it was: "iface" in FILE is empty`,
+      });
+      expect(existsSync(file) ? readFileSync(file, 'utf8') : undefined).toBe(text);
+    },
+  );
 });

@@ -43,6 +43,7 @@ describe('a bad value is an error that names flag, value and rule', () => {
     [`--run-dir=/${'x'.repeat(80)}`, /--run-dir is .*80 characters/],
     ['--instance=Lab', /--instance is "Lab": 1 to 10 of the characters a-z and 0-9/],
     ['--instance=abcdefghijk', /--instance is "abcdefghijk"/],
+    ['--instance=etcd', /--instance is "etcd": .* and not etcd/],
     ['--instance=../x', /--instance is "\.\.\/x"/],
     ['--log-level=trace', /--log-level is "trace"; it is one of debug, info, warn, error/],
     ['--log-format=xml', /--log-format is "xml"; it is one of text, json/],
@@ -54,6 +55,7 @@ describe('a bad value is an error that names flag, value and rule', () => {
   test.each([
     ['--bridge=a-name-too-long'],
     ['--instance=abcdefghij'],
+    ['--instance=etcd2'],
     ['--subnet-lease-renew-margin=1439'],
     ['--lease-ttl=5'],
     ['--datapath-engine=dgram'],

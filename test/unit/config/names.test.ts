@@ -11,6 +11,7 @@ test('names of the only daemon of a host, and of an instance', () => {
     stateDir: '/var/lib/corduroy',
     configFile: '/etc/corduroy/corduroyd.json',
     subnetFile: '/run/flannel/subnet.env',
+    commandSuffix: '',
   });
   expect(namesFor('lab2')).toEqual({
     tun: 'cdy-lab2',
@@ -21,6 +22,7 @@ test('names of the only daemon of a host, and of an instance', () => {
     stateDir: '/var/lib/corduroy-lab2',
     configFile: '/etc/corduroy/corduroyd-lab2.json',
     subnetFile: '/run/flannel/subnet-lab2.env',
+    commandSuffix: ' --instance lab2',
   });
 });
 

@@ -1,10 +1,17 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { daemonRequest } from '../../../src/daemon/control-client.ts';
-import { type ControlHandlers, serveControl, serveHealth } from '../../../src/daemon/control-server.ts';
+import {
+  type ControlHandlers,
+  lockInstance,
+  lockPath,
+  serveControl,
+  serveHealth,
+} from '../../../src/daemon/control-server.ts';
 import type { StatusDocument } from '../../../src/daemon/status.ts';
 import { CorduroyError } from '../../../src/errors.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -90,7 +97,7 @@ describe("the daemon's socket", () => {
   test('a second daemon is refused, and told by whom and what to do', async () => {
     const { path } = await serve();
     await expect(serveControl(path, handlers())).rejects.toMatchObject({
-      code: 'usage',
+      code: 'held',
       message: expect.stringMatching(/pid 4711 runs with this run-dir .*d\.sock.*--instance/),
     });
     expect(await daemonRequest(path, 'GET', '/v1/status')).toEqual(STATUS);
@@ -99,7 +106,7 @@ describe("the daemon's socket", () => {
   test('a second daemon is refused as well while the first one answers with an error', async () => {
     const { path } = await serve({ status: () => Promise.reject(new Error('out of order')) });
     const second = serveControl(path, handlers()).then(closing);
-    await expect(second).rejects.toMatchObject({ code: 'usage' });
+    await expect(second).rejects.toMatchObject({ code: 'held' });
   });
 
   test('what a daemon that crashed has left is replaced', async () => {
@@ -119,7 +126,47 @@ describe("the daemon's socket", () => {
   });
 
   test('a folder that does not exist is an error', async () => {
-    await expect(serveControl('/nonexistent/d.sock', handlers())).rejects.toMatchObject({ code: 'usage' });
+    await expect(serveControl('/nonexistent/d.sock', handlers())).rejects.toMatchObject({ code: 'held' });
+  });
+});
+
+describe('the lock of a name', () => {
+  test('is held by one until that ends; the other may try again', async () => {
+    const path = join(temporaryFolder(), 'a.lock');
+    const first = await lockInstance(path);
+    const refusal = {
+      code: 'held',
+      retryable: true,
+      message: expect.stringMatching(/a\.lock\): stop it, .*--instance/),
+    };
+    await expect(lockInstance(path).then(closing)).rejects.toMatchObject(refusal);
+    await expect(lockInstance(path).then(closing)).rejects.toMatchObject(refusal);
+    first.close();
+    expect(existsSync(path)).toBe(false);
+    closing(await lockInstance(path));
+  });
+
+  test('what a daemon that crashed has left is no lock', async () => {
+    const path = join(temporaryFolder(), 'a.lock');
+    const script =
+      'require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, 9))';
+    spawnSync(process.execPath, ['-e', script, path]);
+    expect(existsSync(path)).toBe(true);
+    closing(await lockInstance(path));
+    await expect(lockInstance(path).then(closing)).rejects.toMatchObject({ code: 'held' });
+  });
+
+  test.skipIf(process.getuid?.() !== 0)('is nothing that another user can take (needs root)', async () => {
+    const path = lockPath('corduroy-test');
+    const script =
+      'require("net").createServer().on("error", ({ code }) => console.log(code)).listen(process.argv[1])';
+    const { stdout } = spawnSync(process.execPath, ['-e', script, path], {
+      uid: 65_534,
+      gid: 65_534,
+      encoding: 'utf8',
+      timeout: 5000,
+    });
+    expect([stdout.trim(), existsSync(path)]).toEqual(['EACCES', false]);
   });
 });
 
@@ -129,7 +176,7 @@ describe('a daemon that cannot be asked', () => {
     const failure = daemonRequest(path, 'GET', '/v1/status');
     await expect(failure).rejects.toMatchObject({
       code: 'no-daemon',
-      message: expect.stringMatching(/d\.sock: it is not running \(start it: corduroyd\)/),
+      message: expect.stringMatching(/d\.sock: it is not running \(start it: systemctl start corduroyd, /),
     });
     expect(existsSync(path)).toBe(false);
   });
@@ -167,7 +214,7 @@ test('/healthz says that it runs, /readyz that it is ready', async () => {
   ready = true;
   expect([await code('/healthz'), await code('/readyz')]).toEqual([200, 200]);
   await expect(serveHealth('127.0.0.1', port ?? 0, () => true)).rejects.toMatchObject({
-    code: 'usage',
+    code: 'held',
     message: expect.stringContaining('EADDRINUSE'),
   });
 });

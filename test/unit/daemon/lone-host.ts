@@ -79,6 +79,9 @@ export class LoneHost {
   hardwareOf: DaemonParts['hardwareOf'] = ({ mac }) => mac;
   containers: ContainerSetup[] = [];
   onChange: () => void = () => undefined;
+  /** What the firewall, or the folder of subnet.env, does when it is to be changed. */
+  firewall: () => void = () => undefined;
+  subnetFile: () => void = () => undefined;
   /** Milliseconds that the monotonic clock is ahead. */
   ahead = 0;
 
@@ -216,8 +219,8 @@ function kernelOf(host: LoneHost): HostKeeper {
       host.wishes.push(wish);
       applied = textOf(wish);
     },
-    ensureFirewall: async () => undefined,
-    writeSubnetFile: () => undefined,
+    ensureFirewall: async () => host.firewall(),
+    writeSubnetFile: () => host.subnetFile(),
     isForwarding: () => true,
     remember: () => undefined,
   };

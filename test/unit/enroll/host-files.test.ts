@@ -1,5 +1,16 @@
 import { X509Certificate } from 'node:crypto';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -69,6 +80,25 @@ describe("a host's files", () => {
     });
     expect(settings()).not.toHaveProperty('etcd-password');
     expect(mode(layout.configFile)).toBe(0o600);
+  });
+
+  test('of an operator stay his: a link leads where it led, and the group may read what it could', () => {
+    const kept = `${layout.configFile}.kept`;
+    writeFileSync(kept, '{}');
+    chmodSync(kept, 0o640);
+    if (process.getuid?.() === 0) chownSync(kept, 0, 12);
+    const { gid } = statSync(kept);
+    symlinkSync(kept, layout.configFile);
+    writeHostFiles(layout, { ca, ...enrolment });
+    expect(lstatSync(layout.configFile).isSymbolicLink()).toBe(true);
+    expect([settings()['etcd-username'], statSync(kept).gid, mode(kept)]).toEqual(['corduroyd', gid, 0o640]);
+  });
+
+  test('that came back from a backup readable to all are for root alone again', () => {
+    writeHostFiles(layout, { ca, ...enrolment });
+    chmodSync(layout.passwordFile, 0o644);
+    writeHostFiles(layout, { ca, ...enrolment });
+    expect(mode(layout.passwordFile)).toBe(0o600);
   });
 
   test('name the interface where somebody has said which', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { planForward, planForwardRemoval } from '../../../src/host/forward-rules.ts';
+import { isMisread, planForward, planForwardRemoval } from '../../../src/host/forward-rules.ts';
 import { parseTables } from '../../../src/host/iptables.ts';
+import { parseNftRules } from '../../../src/host/nft-rules.ts';
 import { Ip } from '../../../src/net/ip.ts';
 import { Prefix } from '../../../src/net/prefix.ts';
 import { SimulatedFilter } from './simulated-filter.ts';
@@ -158,8 +159,89 @@ describe('when others change rules', () => {
     },
   );
 
+  test('what others append later counts, too, and is moved nowhere', () => {
+    const rule = '-d 169.254.169.254/32 -j DROP';
+    const packet = { ...TO_WORLD, to: '169.254.169.254' };
+    const filter = set(DOCKER_28);
+    filter.apply([`-A FORWARD ${rule}`]);
+    expect(verdict(filter, packet)).toBe('ACCEPT');
+    filter.apply(planForward(filter.chains, WISH));
+    expect(verdict(filter, packet)).toBe('DROP');
+    for (const other of [FROM_PEER, TO_PEER, TO_WORLD]) expect(verdict(filter, other)).toBe('ACCEPT');
+    expect(planForward(filter.chains, WISH)).toEqual([]);
+  });
+
+  test('a rule that somebody has put in front, to forbid traffic between hosts, stays in front', () => {
+    const filter = set(DOCKER_28);
+    filter.insert('FORWARD', '-s 10.5.2.0/24 -j DROP');
+    expect(planForward(filter.chains, WISH)).toEqual([]);
+    filter.apply(['-A FORWARD -d 169.254.169.254/32 -j DROP']);
+    filter.apply(planForward(filter.chains, WISH));
+    expect(verdict(filter, FROM_PEER)).toBe('DROP');
+    expect(verdict(filter, TO_PEER)).toBe('ACCEPT');
+  });
+
+  test('two instances do not both want to be the last: one change each, and they rest', () => {
+    const other = { network: Prefix.parse('10.6.0.0/16'), device: 'cdy-b', chain: 'CORDUROY-B-FORWARD' };
+    const filter = set(DOCKER_28);
+    filter.apply(planForward(filter.chains, other));
+    filter.apply(['-A FORWARD -d 169.254.169.254/32 -j DROP']);
+    for (const wish of [WISH, other]) filter.apply(planForward(filter.chains, wish));
+    for (const wish of [WISH, other]) expect(planForward(filter.chains, wish)).toEqual([]);
+  });
+
   test('containers that are not published stay closed to the outside', () => {
     expect(verdict(set(DOCKER_28), FROM_WORLD)).toBe('DROP');
+  });
+});
+
+describe('a rule made with nft that names a set, which iptables shows without it', () => {
+  const made = (...rules: string[]) =>
+    parseNftRules(`table ip filter { # handle 1
+\tset blocked { # handle 8
+\t\ttype ipv4_addr
+\t\telements = { 192.0.2.1 }
+\t}
+
+\tchain INPUT { # handle 3
+\t\ttype filter hook input priority filter; policy accept;
+\t\tip saddr @blocked drop # handle 4
+\t}
+
+\tchain FORWARD { # handle 2
+\t\ttype filter hook forward priority filter; policy drop;
+${rules.map((rule, index) => `\t\t${rule} # handle ${index + 20}`).join('\n')}
+\t}
+}
+`);
+  const shown = (...rules: string[]) => new Map([['FORWARD', rules]]);
+  const COUNTER = 'counter packets 0 bytes 0';
+
+  test.each([
+    ['with its elements', 'ip daddr { 169.254.169.254, 192.168.9.0/24 } drop'],
+    ['on several lines', 'ip daddr { 169.254.169.254, 192.168.9.0/24,\n\t\t\t     192.168.10.0/24 } drop'],
+    ['by its name', `ip daddr @blocked ${COUNTER} drop comment "x"`],
+  ])('%s', (_what, rule) => {
+    const chains = shown('-i eth1 -j ACCEPT', '-j DROP');
+    expect(isMisread(chains, made('iifname "eth1" accept', rule))).toBe(true);
+  });
+
+  test('no rules of iptables are taken for one', () => {
+    const chains = shown(
+      '-m comment --comment "a { @x }" -j DROP',
+      '-p tcp -m multiport --dports 80,443 -j ACCEPT',
+      '-j REJECT --reject-with icmp-port-unreachable',
+    );
+    const rules = made(
+      ` ${COUNTER} drop comment "a { @x }"`,
+      `meta l4proto tcp tcp dport { 80, 443 } ${COUNTER} accept`,
+      `${COUNTER} reject`,
+    );
+    expect(isMisread(chains, rules)).toBe(false);
+  });
+
+  test('nor is there any where nft has no such table: iptables is the legacy one', () => {
+    expect(isMisread(shown('-j DROP'), parseNftRules(''))).toBe(false);
   });
 });
 

@@ -319,6 +319,13 @@ describe('one that has been in use', () => {
     expect(problem).toMatch(/; eth1 is kept while it is there, or name an interface with --iface$/);
   });
 
+  test('the NAT gives way to a card that comes up later, and to none while two could be meant', async () => {
+    const { chosen } = await explain(VAGRANT, [], 'eth0');
+    expect(`${chosen?.name} ${chosen?.address}`).toBe('eth1 192.168.56.11');
+    const many = await explain(VAGRANT_MANY, [], 'eth0');
+    expect(many.problem).toMatch(/several others could be meant: name an interface with --iface$/);
+  });
+
   test('stays chosen by what has chosen it', async () => {
     expect((await explain(VAGRANT, [], 'eth1')).chosen?.name).toBe('eth1');
   });

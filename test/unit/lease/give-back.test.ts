@@ -64,10 +64,27 @@ describe('etcd does not confirm what this host uses: nothing is given back', () 
     expect(await host.subnet()).toBe('10.5.4.0/24');
   });
 
-  test('while no subnet is in use there is nothing to give back, and that is no error', async () => {
+  test('known from before the start, and not taken up yet: nobody may be told that it was given back', async () => {
+    const [cluster, before] = await held();
+    cluster.stop(before);
+    const host = cluster.host({ previous: ['10.5.4.0/24'] });
+    const standing = await everything(cluster);
+    await expect(host.keeper.release()).rejects.toMatchObject({
+      code: 'conflict',
+      retryable: true,
+      message: expect.stringMatching(/has not taken up the lease of its subnet 10\.5\.4\.0\/24 yet/),
+    });
+    expect(await everything(cluster)).toEqual(standing);
+    await host.ensure();
+    await host.keeper.release();
+    expect((await everything(cluster)).filter(({ value: text }) => text.includes(ME))).toEqual([]);
+    await host.keeper.release();
+  });
+
+  test('a host that has had no subnet has nothing to give back, and that is no error', async () => {
     const [cluster, other] = await held();
     const standing = await everything(cluster);
-    const host = cluster.host({ publicIp: '192.0.2.9', previous: ['10.5.4.0/24'] });
+    const host = cluster.host({ publicIp: '192.0.2.9' });
     await host.keeper.release();
     expect(await everything(cluster)).toEqual(standing);
     expect([host.keeper.state.name, other.keeper.state.name]).toEqual(['acquiring', 'held']);

@@ -106,7 +106,10 @@ describe('the conflist', () => {
 
   test('is not for a host whose subnet Docker has: that is said, with who can have it', () => {
     expect(() => host.setup('--docker=options')).toThrow(
-      usage(/--docker=options.*corduroy docker unconfigure, or corduroy cni remove/),
+      usage(/--docker=options.*corduroy docker unconfigure, or corduroy cni remove$/),
+    );
+    expect(() => host.setup('--docker=options', '--instance=lab')).toThrow(
+      usage(/corduroy docker unconfigure --instance lab, or corduroy cni remove --instance lab$/),
     );
   });
 });
@@ -137,6 +140,16 @@ describe('the bridge', () => {
       await setup.ensure(lease('10.5.1.0/24'));
     },
   );
+
+  test('with an address outside the network is no bridge to delete: another is to be named', async () => {
+    host.addresses = ['192.168.1.5/24'];
+    const setup = host.setup('--cni-bridge=vmbr0', '--instance=lab');
+    await expect(setup.ensure(lease('10.5.1.0/24'))).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /vmbr0 has 192\.168\.1\.5\/24, .* network 10\.5\.0\.0\/16: (?!.*delete).*--cni-bridge NAME --instance lab /,
+      ),
+    });
+  });
 
   test('is looked at when the subnet changes, and else twice a minute: rounds are many', async () => {
     const setup = host.setup();

@@ -27,6 +27,7 @@ describe('what the plugins are told', () => {
           mtu: 1472,
           ipam: {
             type: 'host-local',
+            dataDir: '/run/cni/corduroy',
             ranges: [[{ subnet: '10.5.72.0/24', gateway: '10.5.72.1' }]],
             routes: [{ dst: '0.0.0.0/0' }],
           },

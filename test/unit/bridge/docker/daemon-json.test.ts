@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { leaseKeys, mergeDaemonJson, parseDaemonJson } from '../../../../src/bridge/docker/daemon-json.ts';
+import { leaseKeys, mergeDaemonJson } from '../../../../src/bridge/docker/daemon-json.ts';
 import { dockerEnvironment, knowsDirectRouting } from '../../../../src/bridge/docker/dockerd.ts';
 import { dockerSettingsIn } from '../../../../src/bridge/docker/settings.ts';
 import { requireSettings } from './fixtures.ts';
@@ -29,8 +29,8 @@ describe("dockerd's configuration file", () => {
   test.each(['{"registry": "http://user:secret@', '[]', 'null', '"bip"', '{"a": 1}{'])(
     '%s is refused, and not quoted',
     (text) => {
-      expect(() => parseDaemonJson(text, PATH)).toThrow(/^\/etc\/docker\/daemon\.json .*left as it is/);
-      expect(() => parseDaemonJson(text, PATH)).not.toThrow(/secret/);
+      expect(() => mergeDaemonJson(text, PATH, {})).toThrow(/^\/etc\/docker\/daemon\.json .*left as it is/);
+      expect(() => mergeDaemonJson(text, PATH, {})).not.toThrow(/secret/);
     },
   );
 });

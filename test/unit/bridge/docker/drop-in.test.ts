@@ -1,11 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import {
   bridgeOptionsOn,
+  contradictingOptionsOn,
   DROP_IN,
   dockerCommand,
   dropInText,
   isOwnDropIn,
+  ONE_START,
   programOf,
+  wordsIn,
 } from '../../../../src/bridge/docker/drop-in.ts';
 
 const DEBIAN_FILE = '/lib/systemd/system/docker.service';
@@ -56,6 +59,11 @@ describe('the drop-in of docker.service', () => {
     expect(dropIn(DEBIAN + other('corduroy.conf', dropIn(DEBIAN)))).toBe(dropIn(DEBIAN));
   });
 
+  test('passes over the drop-in of one start, which a run that was killed has left', () => {
+    const left = `\n# ${ONE_START}\n[Service]\nExecStart=\nExecStart=${DEBIAN_COMMAND} --bip=172.18.0.1/16\n`;
+    expect(dropIn(DEBIAN + left)).toBe(dropIn(DEBIAN));
+  });
+
   test('goes by the command line of a drop-in that it is read after', () => {
     const text =
       DEBIAN + other('10-tls.conf', '[Service]\nExecStart=\nExecStart=/usr/bin/dockerd \\\n  --tls');
@@ -104,11 +112,29 @@ test.each([
   expect(programOf({ text, file: '' })).toBe(program);
 });
 
-test.each<[string, string[]]>([
-  [DEBIAN_COMMAND, []],
-  ['dockerd --bip=10.0.0.1/24 --mtu 1400 -b br0', ['--bip', '--mtu', '-b']],
-  ['dockerd $DOCKER_NETWORK_OPTIONS', ['$DOCKER_NETWORK_OPTIONS']],
-  ['dockerd --bip6=fd00::1/64 --bridge-accept-fwmark=1', []],
-])('options of the bridge on %s', (text, options) => {
-  expect(bridgeOptionsOn({ text, file: DROP_IN })).toEqual(options);
+test.each<[string, string[], string[]]>([
+  [DEBIAN_COMMAND, [], []],
+  ['dockerd --bip=10.0.0.1/24 --mtu 1400 -b br0', ['--bip', '--mtu'], ['-b']],
+  [
+    'dockerd --bridge=none --fixed-cidr 10.0.0.0/25 --default-gateway=10.0.0.9',
+    [],
+    ['--bridge', '--fixed-cidr', '--default-gateway'],
+  ],
+  ['dockerd $DOCKER_NETWORK_OPTIONS', ['$DOCKER_NETWORK_OPTIONS'], []],
+  ['dockerd --bip6=fd00::1/64 --bridge-accept-fwmark=1 --default-gateway-v6=fd00::1', [], []],
+])('options of the bridge on %s', (text, ours, contradicting) => {
+  expect(bridgeOptionsOn({ text, file: DROP_IN })).toEqual(ours);
+  expect(contradictingOptionsOn({ text, file: DROP_IN })).toEqual(contradicting);
+});
+
+test('options that an EnvironmentFile puts on the command line are found, and no others', () => {
+  const file = '/etc/default/docker';
+  const text =
+    '#DOCKER_OPTS="-b br9"\nDOCKER_OPTS="--bridge=br0 \\\n  --mtu=1400"\nOTHER="--fixed-cidr=10.0.0.0/25"\nDOCKER_NETWORK_OPTIONS="--bip=10.0.0.1/24"\n';
+  const command = { text: `${DEBIAN_COMMAND} $DOCKER_NETWORK_OPTIONS`, file: DEBIAN_FILE };
+  const [words, ...more] = wordsIn({ text, file }, command);
+  expect(words?.file).toBe(file);
+  expect(words && contradictingOptionsOn(words)).toEqual(['--bridge']);
+  expect(words && bridgeOptionsOn(words)).toEqual(['--mtu']);
+  expect(more).toEqual([]);
 });
