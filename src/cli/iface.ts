@@ -63,7 +63,7 @@ function choiceDocument({ chosen, problem, candidates }: InterfaceChoice) {
 /** Bytes of the outer IPv4 and UDP headers. */
 const OVERHEAD = 28;
 
-export function formatChoice({ chosen, problem, candidates }: InterfaceChoice): string {
+function formatChoice({ chosen, problem, candidates }: InterfaceChoice): string {
   const rows = candidates.map(({ name, addresses, mtu, isChosen, why }) => [
     isChosen ? '*' : '',
     name,

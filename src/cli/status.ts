@@ -120,7 +120,7 @@ function formatBuilds({ build }: EngineStatus, { version, instance }: StatusDocu
   return `runs ${build}, installed ${version}: replace it with: ${restartCommandOf(instance)}`;
 }
 
-export function restartCommandOf(instance: string): string {
+function restartCommandOf(instance: string): string {
   return `corduroy datapath restart${instance === '' ? '' : ` --instance ${instance}`}`;
 }
 

@@ -116,6 +116,13 @@ describe.skipIf(dockerObstacle())(`docker0 on two hosts ${dockerObstacle() ?? ''
       await isWell(h1);
     });
 
+    it('says that docker0 does not forward, and what is said mends it', async () => {
+      await hosts.lab.on(h1, 'sysctl', '-qw', 'net.ipv4.conf.docker0.forwarding=0');
+      await until('it says so', async () => /forwarding is off on docker0/.test(await problems(h1)), 40_000);
+      await hosts.lab.on(h1, 'sysctl', '-qw', 'net.ipv4.conf.docker0.forwarding=1');
+      await until('all is well', async () => (await problems(h1)) === '', 40_000);
+    });
+
     it('goes on when dockerd, or the daemon, is restarted', async () => {
       await hosts.lab.endDaemon(h1, 'SIGTERM');
       await hosts.startDaemon(h1);

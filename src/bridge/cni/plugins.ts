@@ -5,7 +5,7 @@ import { join } from 'node:path';
 const PLUGINS = ['bridge', 'host-local', 'portmap'] as const;
 
 /** Where runtimes look: containerd in the first, Debian's and podman in the second, podman and nerdctl in all. */
-export const PLUGIN_FOLDERS = [
+const PLUGIN_FOLDERS = [
   '/opt/cni/bin',
   '/usr/lib/cni',
   '/usr/libexec/cni',

@@ -15,7 +15,7 @@ import { optionsOfNetwork } from './network-plan.ts';
 import { dockerPresence } from './presence.ts';
 import { type DockerSettings, dockerSettings } from './settings.ts';
 
-export const RESTART = 'systemctl restart docker';
+const RESTART = 'systemctl restart docker';
 
 /** The IPv4 addresses of docker0 with their lengths; `undefined` where there is no such bridge. */
 export async function bridgeAddresses(): Promise<readonly string[] | undefined> {
@@ -52,9 +52,24 @@ export function bridgeLook(options: Options, log: Log): Look {
     if (settings === undefined) return {};
     if (options.flags.docker === 'daemon-json') keepDaemonJson(options, settings, log);
     const facts = await observeBridge(options);
-    const drift = facts && bridgeDrift(settings, facts);
-    return drift === undefined ? {} : { problem: `${drift}: ${mendingCommand(options)}` };
+    const problem = facts && bridgeProblem(options, settings, facts);
+    return problem === undefined ? {} : { problem };
   };
+}
+
+/** What is wrong with docker0, and the command that mends it. */
+export function bridgeProblem(
+  options: Options,
+  settings: DockerSettings,
+  facts: BridgeFacts,
+): string | undefined {
+  const drift = bridgeDrift(settings, facts);
+  if (drift !== undefined) return `${drift}: ${mendingCommand(options)}`;
+  if (readIfThere(`/proc/sys/net/ipv4/conf/${DEFAULT_BRIDGE}/forwarding`)?.trim() !== '0') return undefined;
+  return (
+    `forwarding is off on ${DEFAULT_BRIDGE}, which Docker switches on when it starts: its containers reach no other ` +
+    `host: sysctl -w net.ipv4.conf.${DEFAULT_BRIDGE}.forwarding=1`
+  );
 }
 
 /** dockerd reads it when it starts: until then the bridge differs, and that is what is said. */
@@ -68,7 +83,7 @@ function keepDaemonJson({ flags }: Options, settings: DockerSettings, log: Log):
 }
 
 /** A restart makes it right where dockerd is told the subnet; elsewhere it has to be told first. */
-export function mendingCommand({ flags, names }: Options): string {
+function mendingCommand({ flags, names }: Options): string {
   if (flags.docker === 'options' && existsSync('/run/systemd/system') && !existsSync(DROP_IN))
     return `corduroy docker configure --how options --restart${names.commandSuffix}`;
   return RESTART;

@@ -3,7 +3,7 @@ import type { ApiVersion, DockerNetwork, NewNetwork } from './docker-api.ts';
 import type { DockerSettings } from './settings.ts';
 
 /** The label of every network that Corduroy made, its value the instance's mark: no other is ever removed. */
-export const NETWORK_LABEL = 'corduroy.instance';
+const NETWORK_LABEL = 'corduroy.instance';
 
 const MTU = 'com.docker.network.driver.mtu';
 const MASQUERADE = 'com.docker.network.bridge.enable_ip_masquerade';
@@ -49,7 +49,7 @@ export function wantedNetwork(
   };
 }
 
-export function isAtLeast(api: ApiVersion, { major, minor }: ApiVersion): boolean {
+function isAtLeast(api: ApiVersion, { major, minor }: ApiVersion): boolean {
   return api.major > major || (api.major === major && api.minor >= minor);
 }
 

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { bridgeDrift, DEFAULT_BRIDGE } from '../../bridge/docker/bridge-drift.ts';
-import { mendingCommand, observeBridge } from '../../bridge/docker/bridge-look.ts';
+import { DEFAULT_BRIDGE } from '../../bridge/docker/bridge-drift.ts';
+import { bridgeProblem, observeBridge } from '../../bridge/docker/bridge-look.ts';
 import { DockerApi } from '../../bridge/docker/docker-api.ts';
 import { isAway } from '../../bridge/docker/http.ts';
 import { observeNetwork } from '../../bridge/docker/network-look.ts';
@@ -104,11 +104,11 @@ async function compare(
   if (facts === undefined) return { found: null, problems: [] };
   const mtu = facts.mtu === undefined ? '' : `, MTU ${facts.mtu}`;
   const found = `${DEFAULT_BRIDGE} ${facts.addresses.map((one) => printable(one)).join(' and ')}${mtu}`;
-  const drift = docker === 'off' ? undefined : bridgeDrift(settings, facts);
+  const problem = docker === 'off' ? undefined : bridgeProblem(options, settings, facts);
   const rules = await findRulesInTheWay(options, settings.subnet, !settings.masquerade);
   return {
     found,
-    problems: [...(drift === undefined ? [] : [`${drift}: ${mendingCommand(options)}`]), ...rules],
+    problems: [...(problem === undefined ? [] : [problem]), ...rules],
   };
 }
 
