@@ -1,9 +1,24 @@
 import { rmSync } from 'node:fs';
+import type { Command } from 'commander';
+import { wholeNumber } from '../config/command-line.ts';
 import type { Options } from '../config/options.ts';
 import { tearDown } from '../daemon/teardown.ts';
 import { type FounderLayout, founderLayout, type HostLayout } from '../enroll/layout.ts';
 import { runsSystemd } from '../enroll/units.ts';
 import { CorduroyError, isCode } from '../errors.ts';
+
+/** What `corduroy init` and `corduroy join` have in common. */
+export function withSetUpOptions(command: Command): Command {
+  return command
+    .option('--force', 'also when this host is in another cluster: it leaves that one, and its subnet')
+    .option(
+      '--timeout <SECONDS>',
+      'give up waiting for the daemon after this long',
+      wholeNumber(1, 86_400),
+      60,
+    )
+    .option('--json', 'print what came of it as JSON');
+}
 
 /** @throws CorduroyError `usage`: the units read what stands in its place, and nothing else */
 export function requireDefaultFiles({ flags, names }: Options): void {

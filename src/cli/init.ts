@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { wholeNumber } from '../config/command-line.ts';
 import { RUN_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
 import { type Administrator, authorityOf, withAdministrator } from '../enroll/administrator.ts';
@@ -17,7 +16,7 @@ import { HOST_USER } from '../enroll/users.ts';
 import { CorduroyError } from '../errors.ts';
 import { readIfThere } from '../host/atomic-file.ts';
 import { note, optionsOf, requireRoot, withDaemonFlags } from './context.ts';
-import { founderFiles, leaveCluster } from './enrolled-host.ts';
+import { founderFiles, leaveCluster, withSetUpOptions } from './enrolled-host.ts';
 import { planFounding } from './init/plan-founding.ts';
 import { etcdCommand, reportFounded, reportWaiting } from './init/report.ts';
 import { ttlOption } from './token-ttl.ts';
@@ -51,14 +50,6 @@ export function initCommand(): Command {
     .addOption(ttlOption('--token-ttl'))
     .option('--renew', 'issue a new certificate for etcd, also for another --address')
     .option('--no-start', 'start nothing: say how to, and go on when this is run again')
-    .option('--force', 'also when this host is in another cluster: it leaves that one, and its subnet')
-    .option(
-      '--timeout <SECONDS>',
-      'give up waiting for the daemon after this long',
-      wholeNumber(1, 86_400),
-      60,
-    )
-    .option('--json', 'print what came of it as JSON')
     .addHelpText(
       'after',
       `
@@ -79,7 +70,7 @@ Examples:
       const isGiven: IsGiven = (name) => command.getOptionValueSource(name) === 'cli';
       await init(optionsOf(command), settings, isGiven);
     });
-  return withDaemonFlags(command);
+  return withDaemonFlags(withSetUpOptions(command));
 }
 
 async function init(options: Options, settings: Settings, isGiven: IsGiven): Promise<void> {

@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Command } from 'commander';
-import { wholeNumber } from '../config/command-line.ts';
 import { RUN_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
 import { enableForwarding } from '../enroll/forwarding.ts';
@@ -13,7 +12,7 @@ import { parseToken } from '../enroll/token.ts';
 import { daemonUnit, requireUnits } from '../enroll/units.ts';
 import { CorduroyError, messageOf } from '../errors.ts';
 import { note, optionsOf, print, printJson, requireRoot, withDaemonFlags } from './context.ts';
-import { founderFiles, leaveCluster, requireDefaultFiles } from './enrolled-host.ts';
+import { founderFiles, leaveCluster, requireDefaultFiles, withSetUpOptions } from './enrolled-host.ts';
 
 interface Settings {
   readonly tokenFile?: string;
@@ -32,14 +31,6 @@ export function joinCommand(): Command {
     .description('make this machine a host of the network that a token is of, and start its daemon')
     .option('--token-file <FILE>', 'read the token from a file')
     .option('--no-start', 'write the files only, and say how to start the daemon')
-    .option('--force', 'also when this host is in another cluster: it leaves that one, and its subnet')
-    .option(
-      '--timeout <SECONDS>',
-      'give up waiting for the daemon after this long',
-      wholeNumber(1, 86_400),
-      60,
-    )
-    .option('--json', 'print what came of it as JSON')
     .addHelpText(
       'after',
       `
@@ -76,7 +67,7 @@ Examples:
         await startAndReport(options, settings);
       } else reportFiles(options, layout.configFile, settings);
     });
-  return withDaemonFlags(command);
+  return withDaemonFlags(withSetUpOptions(command));
 }
 
 async function startAndReport(options: Options, { timeout, json }: Settings): Promise<void> {

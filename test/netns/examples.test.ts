@@ -1,13 +1,13 @@
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pingMatrix } from '../../src/lab/ping-matrix.ts';
 import { startInNamespace } from '../../src/lab/processes.ts';
 import { type LabHost, underlay } from '../../src/lab/topology.ts';
+import { FAST_FOLDER } from '../support/fast-folder.ts';
 import { labObstacle, TestLab, until } from '../support/lab.ts';
 
 const execute = promisify(execFile);
@@ -81,7 +81,7 @@ describe.skipIf(labObstacle())(`examples/netns ${labObstacle() ?? ''}`, () => {
 
 /** In place of a container: the command of the compose file, with Debian's etcd, and files where that mounts them from. */
 describe.skipIf(labObstacle())(`examples/etcd-compose ${labObstacle() ?? ''}`, () => {
-  const scratch = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'corduroy-compose-'));
+  const scratch = mkdtempSync(join(FAST_FOLDER, 'corduroy-compose-'));
   const example = join(scratch, 'etcd-compose');
   const address = '192.0.2.254';
   const certificates = (...words: string[]) => execute(join(example, 'certificates.sh'), words);

@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +9,7 @@ import { inNamespace } from '../../src/lab/processes.ts';
 import { type LabSpec, underlay } from '../../src/lab/topology.ts';
 import { type EtcdCertificates, makeCertificates } from './etcd-certificates.ts';
 import { EtcdMember, memberAddress } from './etcd-member.ts';
+import { FAST_FOLDER } from './fast-folder.ts';
 import { NETWORK_PREFIX } from './lab.ts';
 
 const execute = promisify(execFile);
@@ -47,7 +47,7 @@ export class EtcdCluster {
   /** Resolves when all members answer and the daemons' user is there. To be given to `TestLab.start`. */
   static async start(lab: LabSpec): Promise<EtcdCluster> {
     // etcd calls fdatasync with every write: a real disk would make the tests' times its own.
-    const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), `cdy-${lab.name}-etcd-`));
+    const folder = mkdtempSync(join(FAST_FOLDER, `cdy-${lab.name}-etcd-`));
     folders.add(folder);
     try {
       const certificates = await makeCertificates(folder, MEMBERS.map(memberAddress));

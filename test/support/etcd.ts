@@ -1,11 +1,11 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { FAST_FOLDER } from './fast-folder.ts';
 
 const ETCD = '/usr/bin/etcd';
 const ETCDCTL = '/usr/bin/etcdctl';
@@ -32,7 +32,7 @@ export function hasEtcd(): boolean {
 /** Starts an etcd and resolves when it answers. Close it in afterEach/afterAll; it cannot outlive this process. */
 export async function startEtcd(options: EtcdTestOptions = {}): Promise<TestEtcd> {
   const ports = await freePorts(3);
-  const etcd = new TestEtcd(options, ports, mkdtempSync(join(fastFolder(), `corduroy-etcd-${process.pid}-`)));
+  const etcd = new TestEtcd(options, ports, mkdtempSync(join(FAST_FOLDER, `corduroy-etcd-${process.pid}-`)));
   running.add(etcd);
   try {
     await etcd.restart();
@@ -209,16 +209,6 @@ const running = new Set<TestEtcd>();
 process.on('exit', () => {
   for (const etcd of [...running]) etcd.killNow();
 });
-
-/** tmpfs where there is one: etcd calls fsync with every write. */
-function fastFolder(): string {
-  try {
-    accessSync('/dev/shm', constants.W_OK);
-    return '/dev/shm';
-  } catch {
-    return tmpdir();
-  }
-}
 
 /** Ports that were free a moment ago; held all at once, so that they differ. */
 async function freePorts(count: number): Promise<number[]> {

@@ -1,12 +1,12 @@
 import { type ChildProcess, execFile, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { accessSync, constants, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { inject } from 'vitest';
+import { FAST_FOLDER } from './fast-folder.ts';
 import { until } from './lab.ts';
 import { isAlive, NetNamespace, waitForEnd } from './netns.ts';
 import { makeCgroups, removeCgroups } from './nspawn-cgroups.ts';
@@ -94,7 +94,7 @@ export class NspawnHost {
 
   /** A host that is on. */
   static async start(name: string, lan: Lan, address: string): Promise<NspawnHost> {
-    const layers = await mkdtemp(join(fastFolder(), 'cdyt-host-'));
+    const layers = await mkdtemp(join(FAST_FOLDER, 'cdyt-host-'));
     const host = new NspawnHost(name, lan, address, layers);
     present.add(host);
     for (const folder of ['upper/etc', 'work', 'root', 'docker', 'containerd'])
@@ -316,14 +316,4 @@ async function initOf(nspawn: number): Promise<number | undefined> {
   }
   await sleep(20);
   return undefined;
-}
-
-/** tmpfs where there is one: etcd and dpkg wait for the disk with every write. */
-function fastFolder(): string {
-  try {
-    accessSync('/dev/shm', constants.W_OK);
-    return '/dev/shm';
-  } catch {
-    return tmpdir();
-  }
 }

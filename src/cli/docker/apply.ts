@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import type { Configuration } from '../../bridge/docker/configuration.ts';
 import { removeDockerNetwork } from '../../bridge/docker/network-look.ts';
 import { FLAGS } from '../../config/flags.ts';
@@ -9,6 +10,15 @@ import { formatRestart, restartDocker, restartFor } from './restart.ts';
 export interface ApplySettings extends Asking {
   /** Restart Docker if it needs that. */
   readonly restart?: true;
+}
+
+/** The options of what changes Docker's files. */
+export function withApplyOptions(command: Command): Command {
+  return command
+    .option('--yes', 'do not ask')
+    .option('--dry-run', 'only show what would change')
+    .option('--restart', 'restart Docker if it needs that: its containers stop')
+    .option('--json', 'print the outcome as JSON; needs --yes or --dry-run');
 }
 
 /**

@@ -4,7 +4,7 @@ import { addFlags, givenFlags } from '../../config/command-line.ts';
 import type { FlagName } from '../../config/flags.ts';
 import type { Options } from '../../config/options.ts';
 import { optionsOf, requireRoot, withDaemonFlags } from '../context.ts';
-import { type ApplySettings, apply } from './apply.ts';
+import { type ApplySettings, apply, withApplyOptions } from './apply.ts';
 import { DockerFiles } from './files.ts';
 import { type How, WAYS, wishFor } from './wish.ts';
 
@@ -19,10 +19,6 @@ export function configureCommand(): Command {
   const command = new Command('configure')
     .description("arrange how Docker gets this host's subnet: shows what it changes, and asks")
     .addOption(new Option('--how <HOW>', 'the way').choices(WAYS).makeOptionMandatory())
-    .option('--yes', 'do not ask')
-    .option('--dry-run', 'only show what would change')
-    .option('--restart', 'restart Docker if it needs that: its containers stop')
-    .option('--json', 'print the outcome as JSON; needs --yes or --dry-run')
     .addHelpText(
       'after',
       `
@@ -48,7 +44,7 @@ Examples:
       if (!settings.dryRun) requireRoot('corduroy docker configure');
       await configure(optionsOf(command), givenOf(command), settings);
     });
-  return withDaemonFlags(addFlags(command, KEPT_FLAGS));
+  return withDaemonFlags(addFlags(withApplyOptions(command), KEPT_FLAGS));
 }
 
 function givenOf(command: Command): Readonly<Record<string, unknown>> {

@@ -35,8 +35,8 @@ export async function restartFor(
   const changes = now.dropIn !== next.dropIn || now.daemonJson !== next.daemonJson;
   const settings = settingsNow(options);
   if (usesBridge(next)) {
-    const facts = await observeBridge(options);
     if (changes) return 'plain';
+    const facts = await observeBridge(options);
     if (settings === undefined || facts === undefined) return 'none';
     const isWrong =
       bridgeDrift(settings, facts) !== undefined ||

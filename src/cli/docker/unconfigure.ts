@@ -1,16 +1,12 @@
 import { Command } from 'commander';
 import { takeBack } from '../../bridge/docker/configuration.ts';
 import { optionsOf, requireRoot, withDaemonFlags } from '../context.ts';
-import { type ApplySettings, apply } from './apply.ts';
+import { type ApplySettings, apply, withApplyOptions } from './apply.ts';
 import { DockerFiles } from './files.ts';
 
 export function unconfigureCommand(): Command {
   const command = new Command('unconfigure')
     .description('take back what corduroy docker configure did: the files are as they were before it')
-    .option('--yes', 'do not ask')
-    .option('--dry-run', 'only show what would change')
-    .option('--restart', 'restart Docker if it needs that: its containers stop')
-    .option('--json', 'print the outcome as JSON; needs --yes or --dry-run')
     .addHelpText(
       'after',
       `
@@ -29,5 +25,5 @@ Examples:
       const base = takeBack(now, files.record());
       await apply(files, { now, base, next: base, record: undefined }, settings);
     });
-  return withDaemonFlags(command);
+  return withDaemonFlags(withApplyOptions(command));
 }

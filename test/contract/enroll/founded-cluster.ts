@@ -1,8 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Administrator, withAdministrator } from '../../../src/enroll/administrator.ts';
@@ -11,6 +10,7 @@ import { type EtcdService, type Founding, foundEtcd } from '../../../src/enroll/
 import { issueToken } from '../../../src/enroll/issue.ts';
 import { type FounderLayout, founderLayout } from '../../../src/enroll/layout.ts';
 import type { NewToken } from '../../../src/enroll/tokens.ts';
+import { FAST_FOLDER } from '../../support/fast-folder.ts';
 
 /** Milliseconds. */
 const PATIENCE = 20_000;
@@ -39,7 +39,7 @@ export class FoundedCluster implements EtcdService {
   /** Nothing is founded yet. */
   static async prepare(): Promise<FoundedCluster> {
     // etcd calls fdatasync with every write.
-    const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'cdyt-init-'));
+    const folder = mkdtempSync(join(FAST_FOLDER, 'cdyt-init-'));
     mkdirSync(join(folder, 'run'));
     const cluster = new FoundedCluster(folder, await freePort());
     present.add(cluster);
