@@ -88,7 +88,7 @@ function reasonFor(word: string): string {
   if (word === '') return 'is empty';
   return /^cdy\d+\./.test(word)
     ? 'is of another version: install the same version of Corduroy on both hosts'
-    : `is none: it begins with ${PREFIX}`;
+    : `is none: one begins with "${PREFIX}"`;
 }
 
 function checkOf(content: Uint8Array): Buffer {

@@ -70,7 +70,7 @@ describe('a join token', () => {
 
   test.each([
     ['', /is empty/],
-    ['10.0.0.1:2379', /is none: it begins with cdy1\./],
+    ['10.0.0.1:2379', /is none: one begins with "cdy1\."\. Copy/],
     [`${example}A`, /is not whole/],
     [example.replace('cdy1.', 'cdy2.'), /is of another version/],
   ])('%j: the message says what is wrong', (word, says) => {
