@@ -11,7 +11,7 @@ const restrict = (folder, allowed, comment) => ({
   severity: 'error',
   comment,
   from: { path: `^src/${folder}/` },
-  to: { path: '^src/', pathNot: [`^src/${folder}/`, '^src/(errors|printable)\\.ts$', ...allowed] },
+  to: { path: '^src/', pathNot: [`^src/${folder}/`, '^src/(errors|printable|secret)\\.ts$', ...allowed] },
 });
 
 module.exports = {

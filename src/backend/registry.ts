@@ -1,11 +1,11 @@
 import type { Checked, NetworkConfig } from '../config/network-config.ts';
-import type { BackendFactory, BackendKind } from './backend.ts';
+import type { BackendDesign, BackendKind } from './backend.ts';
 import { udp } from './udp/udp.ts';
 
 const BACKENDS: readonly BackendKind[] = [udp];
 
 /** Checks what a network config asks of its backend, and finds who carries it out. */
-export function checkBackend({ backend, ranges }: NetworkConfig): Checked<BackendFactory> {
+export function checkBackend({ backend, ranges }: NetworkConfig): Checked<BackendDesign> {
   const kind = BACKENDS.find(({ type }) => type === backend.type);
   if (kind === undefined) {
     const rule = `has to be one of ${BACKENDS.map(({ type }) => type).join(', ')}: the others are not built yet`;
@@ -25,5 +25,8 @@ export function checkBackend({ backend, ranges }: NetworkConfig): Checked<Backen
       unknownKeys: [],
     };
   }
-  return kind.check(backend.options);
+  return kind.check(
+    backend.options,
+    ranges.map(({ network }) => network.family),
+  );
 }

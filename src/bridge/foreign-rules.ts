@@ -46,7 +46,7 @@ export async function findRulesInTheWay(
 ): Promise<string[]> {
   const how = flags.docker === 'off' ? 'options' : flags.docker;
   const configure = `corduroy docker configure --how ${how} --restart${names.commandSuffix}`;
-  return rulesInTheWay(await readAllTables(), { subnet, device: names.tun, ipMasq, configure });
+  return rulesInTheWay(await readAllTables(), { subnet, device: names.devices.tun, ipMasq, configure });
 }
 
 export interface OurTraffic {

@@ -4,6 +4,7 @@ import { DAEMON_FLAGS, type FlagName } from '../config/flags.ts';
 import { interfaceWishes } from '../daemon/interface-keeper.ts';
 import type { InterfaceChoice } from '../host/interface-choice.ts';
 import { explainInterface, readHostNetwork } from '../host/interfaces.ts';
+import { outerAddresses } from '../host/state.ts';
 import { EXIT, optionsOf, print, printJson } from './context.ts';
 import { bad, good, table } from './format.ts';
 
@@ -75,7 +76,9 @@ function formatChoice({ chosen, problem, candidates }: InterfaceChoice): string 
     chosen === undefined
       ? bad(`none can be chosen: ${problem}`)
       : good(
-          `${chosen.name} is chosen: other hosts send to ${chosen.publicIp}, and containers have an MTU of ` +
+          `${chosen.name} is chosen: other hosts send to ${outerAddresses(chosen)
+            .map(({ publicIp }) => publicIp)
+            .join(' and ')}, and containers have an MTU of ` +
             `${chosen.mtu - OVERHEAD} with the udp backend`,
         );
   return [

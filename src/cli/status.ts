@@ -135,8 +135,10 @@ function formatOffloads(offloads: EngineStatus['offloads']): string {
     .join(', ');
 }
 
-function formatAddresses({ address, publicIp }: NonNullable<StatusDocument['interface']>): string {
-  return address === publicIp ? address : `${address}, published as ${publicIp}`;
+function formatAddresses({ ipv6, ...first }: NonNullable<StatusDocument['interface']>): string {
+  return [first, ...(ipv6 === undefined ? [] : [ipv6])]
+    .map(({ address, publicIp }) => (address === publicIp ? address : `${address}, published as ${publicIp}`))
+    .join('; ');
 }
 
 function formatLease({

@@ -1,6 +1,8 @@
+import type { Family } from '../net/ip.ts';
+
 /** Everything a Corduroy daemon puts on a host bears one of these names, so that it can be found again and removed. */
 export interface Names {
-  readonly tun: string;
+  readonly devices: DeviceNames;
   /** The alias (IFLA_IFALIAS) of every link Corduroy made: only links that bear it are ever changed or deleted. */
   readonly linkMark: string;
   readonly nftTable: string;
@@ -13,8 +15,19 @@ export interface Names {
   readonly commandSuffix: string;
 }
 
+/** Of the devices that backends make. */
+export interface DeviceNames {
+  readonly tun: string;
+  readonly ipip: string;
+  /** One for both families, or for IPv4 where each has its own. */
+  readonly wireguard: string;
+  readonly wireguard6: string;
+  /** One a family. @param vni 1 … 16777215 */
+  readonly vxlan: (vni: number, family: Family) => string;
+}
+
 /**
- * Linux allows 15 characters for a link's name; `cdy-` and a suffix of its own have to fit beside the instance. The
+ * Linux allows 15 characters for a link's name; `cvx6-` has to fit beside the instance. The
  * run-dir of one called `etcd` would be that of corduroy-etcd.service.
  */
 export const INSTANCE_NAME = /^(?!etcd$)[a-z0-9]{1,10}$/;
@@ -22,7 +35,7 @@ export const INSTANCE_NAME = /^(?!etcd$)[a-z0-9]{1,10}$/;
 export function namesFor(instance: string): Names {
   const suffix = instance === '' ? '' : `-${instance}`;
   return {
-    tun: instance === '' ? 'corduroy0' : `cdy${suffix}`,
+    devices: deviceNames(instance),
     linkMark: `corduroy${suffix}`,
     nftTable: `corduroy${suffix}`,
     iptablesChain: `CORDUROY${suffix.toUpperCase()}-FORWARD`,
@@ -33,6 +46,32 @@ export function namesFor(instance: string): Names {
     commandSuffix: instance === '' ? '' : ` --instance ${instance}`,
   };
 }
+
+function deviceNames(instance: string): DeviceNames {
+  if (instance === '') {
+    return {
+      tun: 'corduroy0',
+      ipip: 'corduroy.ipip',
+      wireguard: 'corduroy-wg',
+      wireguard6: 'corduroy-wg6',
+      vxlan: (vni, family) => {
+        const digit = family === 4 ? '' : '6';
+        const name = `corduroy${digit}.${vni}`;
+        return name.length <= MAX_LINK_NAME ? name : `cdy${digit}.${vni}`;
+      },
+    };
+  }
+  return {
+    tun: `cdy-${instance}`,
+    ipip: `cip-${instance}`,
+    wireguard: `cwg-${instance}`,
+    wireguard6: `cwg6-${instance}`,
+    vxlan: (_, family) => `cvx${family === 4 ? '' : '6'}-${instance}`,
+  };
+}
+
+/** Characters. */
+const MAX_LINK_NAME = 15;
 
 /** Files in the run-dir. */
 export const RUN_FILES = {

@@ -208,7 +208,7 @@ function rejectContradictions(values: FlagValues): void {
       );
     }
   }
-  if (values.bridge !== undefined && values.bridge === namesFor(values.instance).tun) {
+  if (values.bridge !== undefined && values.bridge === namesFor(values.instance).devices.tun) {
     throw usage(`--bridge ${values.bridge} is the name of the tunnel device: choose another`);
   }
 }

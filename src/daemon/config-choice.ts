@@ -3,7 +3,7 @@ import type { ExternalInterface } from '../host/state.ts';
 import { fitsRanges } from '../lease/decide.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { LastingProblem, Log } from '../observe/log.ts';
-import { isInside } from './interface-keeper.ts';
+import { addressInside } from './interface-keeper.ts';
 import type { ConfigReading, UsableConfig } from './network-view.ts';
 
 /** Chooses the network config to go by: the newest that can be used and leaves this host its subnet, or the one in use. */
@@ -42,9 +42,10 @@ export class ConfigChoice {
       );
       return inUse;
     }
-    if (inUse !== undefined && iface !== undefined && isInside(iface, usable.network.ranges)) {
+    const inside = iface && addressInside(iface, usable.network.ranges);
+    if (inUse !== undefined && inside !== undefined) {
       this.#problem.raise(
-        `the network config has changed, and this host's address ${iface.address} lies inside the new Network. Going on with ` +
+        `the network config has changed, and this host's address ${inside} lies inside the new Network. Going on with ` +
           'the one before; set a Network that no host has an address in: corduroy config set',
       );
       return inUse;

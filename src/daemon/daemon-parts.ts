@@ -1,3 +1,4 @@
+import type { CommandState, OperatorCommand, WireguardKey } from '../backend/backend.ts';
 import type { ContainerSetup } from '../bridge/container-setup.ts';
 import type { Options } from '../config/options.ts';
 import type { Datapath } from '../datapath/datapath.ts';
@@ -25,10 +26,24 @@ export interface DaemonParts {
   readonly chooseInterface: ChooseInterface;
   /** What tells this machine from a copy of it, see NodeRecord. */
   readonly hardwareOf: (iface: ExternalInterface) => string;
+  /** The WireGuard keys of this host, by name; makes those that are not there yet. @throws CorduroyError `host-file` */
+  readonly wireguardKeys: (names: readonly string[]) => ReadonlyMap<string, WireguardKey>;
+  readonly commands: OperatorCommands;
   readonly connectDatapath: () => Promise<Datapath>;
   readonly launchDatapath: LaunchDatapath;
   /** Whether the engine that runs is known to have been started as `launchDatapath` would. */
   readonly isLaunchedFor?: (wanted: WantedEngine) => boolean;
   /** Called when `ready` or `problems` may have changed. */
   readonly onChange?: () => void;
+}
+
+/** Runs what the operator has written into the network config. */
+export interface OperatorCommands {
+  /** @returns what it printed, trimmed. @throws CorduroyError `host-command` */
+  start(command: OperatorCommand): Promise<string>;
+  /**
+   * Runs what has to be and has not been yet, also by a daemon before this one; absent: none is wanted any more.
+   * @throws CorduroyError `host-command` when one fails: it is tried again with a later call
+   */
+  ensure(wish: CommandState | undefined): Promise<void>;
 }

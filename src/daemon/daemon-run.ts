@@ -22,12 +22,14 @@ import { createLog, type Log } from '../observe/log.ts';
 import { openEtcdStore } from '../store/etcd/etcd-store.ts';
 import type { Store } from '../store/store.ts';
 import { VERSION } from '../version.ts';
+import { CommandKeeper } from './command-keeper.ts';
 import { Daemon } from './daemon.ts';
 import type { DaemonParts } from './daemon-parts.ts';
 import type { WantedEngine } from './datapath-keeper.ts';
 import { isUnitFor, launchUnit } from './datapath-unit.ts';
 import { HostKeeper } from './host-keeper.ts';
 import { interfaceWishes } from './interface-keeper.ts';
+import { WireguardKeys } from './wireguard-keys.ts';
 
 /** Settings that have proved to be usable. */
 export interface Prepared {
@@ -66,6 +68,7 @@ export class DaemonRun {
   readonly #host: HostKeeper;
   readonly #ports: BridgePorts;
   readonly #monitor: HostMonitor;
+  readonly #keys = new WireguardKeys();
   readonly #ending = new AbortController();
 
   /** @param onChange called when `daemon.ready` or `daemon.problems` may have changed */
@@ -76,7 +79,7 @@ export class DaemonRun {
     this.log = log;
     this.#store = store;
     this.#monitor = new HostMonitor({
-      tun: names.tun,
+      tun: names.devices.tun,
       bridge: flags.bridge,
       protocol: ROUTE_PROTOCOL,
       table: names.nftTable,
@@ -97,6 +100,8 @@ export class DaemonRun {
       sleep: (milliseconds) => sleep(milliseconds),
       host: this.#host,
       containers,
+      wireguardKeys: (names) => this.#keys.get(names),
+      commands: new CommandKeeper(),
       chooseInterface: async (before) =>
         chooseInterface(interfaceWishes(flags), await readHostNetwork(), before?.name),
       hardwareOf: ({ mac }) => hardwareText(mac),

@@ -1,5 +1,11 @@
 import { join } from 'node:path';
-import type { Backend, BackendContext, BackendInput, DatapathState } from '../backend/backend.ts';
+import type {
+  Backend,
+  BackendContext,
+  BackendInput,
+  BackendState,
+  DatapathState,
+} from '../backend/backend.ts';
 import { subnetsIn } from '../bridge/subnet-env.ts';
 import { etcdPrefix } from '../config/etcd.ts';
 import type { FlagValues } from '../config/flags.ts';
@@ -8,18 +14,19 @@ import { ENGINES } from '../datapath/datapath.ts';
 import { CorduroyError, isCode, messageOf } from '../errors.ts';
 import { readIfThere } from '../host/atomic-file.ts';
 import type { Hint } from '../host/hints.ts';
-import type { ExternalInterface } from '../host/state.ts';
-import type { Machine } from '../lease/acquire.ts';
+import { type ExternalInterface, outerAddresses } from '../host/state.ts';
+import type { Machine, Wanted } from '../lease/acquire.ts';
 import { LeaseKeeper } from '../lease/lease-keeper.ts';
 import { leaseKey } from '../lease/lease-record.ts';
 import type { StoredLease } from '../lease/lease-table.ts';
 import { selectPeers } from '../lease/peers.ts';
 import { VERSION } from '../version.ts';
+import { BackendKeeper } from './backend-keeper.ts';
 import { ConfigChoice } from './config-choice.ts';
 import type { DaemonParts } from './daemon-parts.ts';
 import { DatapathKeeper } from './datapath-keeper.ts';
 import type { HostWish } from './host-keeper.ts';
-import { InterfaceKeeper, isInside, requireOutside } from './interface-keeper.ts';
+import { InterfaceKeeper, isInside, requireOutside, sameAddresses } from './interface-keeper.ts';
 import { LeaseMinder, leaseProblem, RETRY_OUT_OF_SUBNETS } from './lease-minder.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
 import { NetworkView, type UsableConfig } from './network-view.ts';
@@ -55,7 +62,7 @@ export class Daemon {
   readonly datapath: DatapathKeeper;
   readonly interfaces: InterfaceKeeper;
   config: UsableConfig | undefined;
-  backend: Backend | undefined;
+  readonly backends: BackendKeeper;
   peers: readonly StoredLease[] = [];
   readonly rejected: RejectedKeys;
 
@@ -72,6 +79,8 @@ export class Daemon {
   #stopped = false;
   /** Whether the last round brought about what containers need to be connected. */
   #stands = false;
+  /** Whether a data plane has to run for that; else the kernel forwards. */
+  #needsDatapath = true;
   #current: Promise<unknown> = Promise.resolve();
 
   constructor(parts: DaemonParts) {
@@ -86,6 +95,12 @@ export class Daemon {
     this.view = new NetworkView(prefix);
     this.#problems = new Problems(log, now);
     this.rejected = new RejectedKeys(log);
+    this.backends = new BackendKeeper({
+      wireguardKeys: parts.wireguardKeys,
+      runStart: (command) => parts.commands.start(command),
+      now,
+      log,
+    });
     this.#choice = new ConfigChoice(this.#problems.of('config'), log);
     this.interfaces = new InterfaceKeeper(parts.chooseInterface, log);
     this.leases = new LeaseKeeper(
@@ -179,7 +194,7 @@ export class Daemon {
    * that cannot be set is a problem, and nothing that others have to wait for: it may last until somebody mends it.
    */
   get ready(): boolean {
-    return this.#stands && this.datapath.isRunning;
+    return this.#stands && (this.datapath.isRunning || !this.#needsDatapath);
   }
 
   /** When a round last began or ended, monotonic milliseconds: one begins every minute, and has its deadlines. */
@@ -256,7 +271,7 @@ export class Daemon {
       const { stayUntil } = this.leases;
       const graceEnds = stayUntil > now() ? stayUntil : Number.POSITIVE_INFINITY;
       const due = Math.min(
-        Math.min(leaseDueAt, host.resyncAt, graceEnds) - now(),
+        Math.min(leaseDueAt, host.resyncAt, graceEnds, this.backends.dueAt) - now(),
         ...containers.map(({ dueIn = Number.POSITIVE_INFINITY }) => dueIn),
         forwards ? REMIND_EVERY : RECHECK_FORWARDING,
       );
@@ -278,63 +293,77 @@ export class Daemon {
   /** Throws where nothing could be done without a lease. */
   async #converge(config: UsableConfig): Promise<Outcome & { leaseDueAt: number }> {
     const { ranges } = config.network;
-    const { names, flags } = this.#parts.options;
     const before = this.interfaces.chosen;
     const iface = await this.#ensureInterface(ranges);
-    if (before !== undefined && !before.address.equals(iface.address)) this.#parts.store.reconnect();
+    if (before !== undefined && !sameAddresses(before, iface)) this.#parts.store.reconnect();
     if (!this.leases.isInUse) this.#recall.apply(this.#parts.hardwareOf(iface));
-    if (config !== this.config || iface !== before || this.backend === undefined) {
-      this.backend = config.createBackend({ iface, tun: names.tun, datapath: datapathWishes(flags) });
-      this.config = config;
-      for (const warning of this.backend.warnings) this.#parts.log.warn(warning);
-    }
-    const { backend } = this;
-    const leaseDueAt = await this.#ensureLease(config, backend, iface);
+    const backend = await this.#ensureBackend(config, iface);
+    this.config = config;
+    const wanted = this.#wantedOf(config, backend, iface);
+    // A host that has a subnet is ready for what it says of itself before it says it.
+    if (!this.leases.isInUse) await this.#ensureLease(wanted);
     const { subnets, held } = this.leases;
     const self = {
       key: held?.key ?? leaseKey(this.#prefix, subnets),
       subnets,
-      publicIps: [iface.address, iface.publicIp],
+      publicIps: outerAddresses(iface).flatMap(({ address, publicIp }) => [address, publicIp]),
     };
     const { peers, rejected } = selectPeers(this.view.peerLeases, ranges, self);
-    this.peers = peers;
-    this.rejected.set([...rejected, ...this.view.cluster.rejected()]);
-    const outcome = await this.#apply(backend, { ranges, subnets, peers });
+    const { nodes } = this.view.cluster;
+    const capabilitiesOf = (peer: StoredLease) => nodes.holderOf(peer)?.capabilities ?? [];
+    const succession = this.backends.succeed(backend, { ranges, subnets, peers, capabilitiesOf });
+    const unreachable = succession.rejected.map(({ lease: { entry }, reason }) => ({ entry, reason }));
+    const unreachableKeys = new Set(unreachable.map(({ entry }) => entry.key));
+    this.peers =
+      unreachable.length === 0 ? peers : peers.filter(({ entry }) => !unreachableKeys.has(entry.key));
+    this.rejected.set([...rejected, ...unreachable, ...this.view.cluster.rejected()]);
+    const outcome = await this.#apply(succession.state, backend.mtu, { ranges, subnets, iface });
     if (held !== undefined && this.view.remembered === undefined) {
       this.#memory.save({ view: this.view, subnets, hardware: this.#parts.hardwareOf(iface) });
     }
-    return { ...outcome, leaseDueAt };
+    return { ...outcome, leaseDueAt: await this.#ensureLease(wanted) };
+  }
+
+  async #ensureBackend(config: UsableConfig, iface: ExternalInterface): Promise<Backend> {
+    const { names, flags } = this.#parts.options;
+    const { nodeId } = this.machine;
+    const context = { iface, names: names.devices, nodeId, datapath: datapathWishes(flags) };
+    return await this.#problems.run('backend', () => this.backends.ensure(config, context));
   }
 
   /** The parts are independent: a firewall that cannot be set must not keep routes from the data plane. */
-  async #apply(backend: Backend, input: BackendInput): Promise<Outcome> {
+  async #apply(
+    { host: wished, datapath, commands }: BackendState,
+    mtu: number,
+    { ranges, subnets, iface }: Pick<BackendInput, 'ranges' | 'subnets'> & { iface: ExternalInterface },
+  ): Promise<Outcome> {
     const { host, options, containers } = this.#parts;
-    const { ranges, subnets } = input;
-    const desired = backend.desired(input);
     const networks = ranges.map(({ network }) => network);
-    const wish: HostWish = { host: desired.host, networks, subnets, mtu: backend.mtu };
-    const families = networks.flatMap((network, index) => {
-      const subnet = subnets[index];
+    const wish: HostWish = { host: wished, networks, subnets, mtu, underlay: iface.name };
+    const families = networks.flatMap((network) => {
+      const subnet = subnets.find(({ family }) => family === network.family);
       return subnet === undefined ? [] : [{ network, subnet }];
     });
     const ipMasq = options.flags['ip-masq'];
     const problems = this.#problems;
+    this.#needsDatapath = datapath !== undefined;
     const linksDone = await problems.attempt('host', () => host.ensureLinks(wish));
-    const { datapath } = desired;
-    const [firewallDone, datapathDone] = await Promise.all([
+    const [firewallDone, datapathDone, commandsDone] = await Promise.all([
       problems.attempt('firewall', () => host.ensureFirewall(wish)),
-      datapath === undefined || problems.attempt('data plane', () => this.#ensureDatapath(datapath)),
+      problems.attempt('data plane', () => this.#ensureDatapath(datapath)),
+      problems.attempt('commands', () => this.#parts.commands.ensure(commands)),
     ]);
-    const subnetFile = { families, mtu: backend.mtu, ipMasq };
+    const subnetFile = { families, mtu, ipMasq };
     const fileDone = await problems.attempt('subnet file', () => host.writeSubnetFile(subnetFile));
     if (ipMasq) this.#checkForwarding();
     if (fileDone)
       for (const one of containers) await problems.attempt(one.name, () => one.ensure(subnetFile));
     const stands = linksDone && datapathDone && fileDone;
-    return { stands, settled: stands && firewallDone };
+    return { stands, settled: stands && firewallDone && commandsDone };
   }
 
-  async #ensureDatapath(state: DatapathState): Promise<void> {
+  async #ensureDatapath(state: DatapathState | undefined): Promise<void> {
+    if (state === undefined) return await this.datapath.end();
     await this.datapath.ensure(state, this.view.remembered !== undefined);
     const enginePid = this.datapath.engine?.hello.pid;
     if (enginePid !== undefined) this.#parts.host.remember({ enginePid });
@@ -358,7 +387,7 @@ export class Daemon {
   async #ensureInterface(ranges: UsableConfig['network']['ranges']): Promise<ExternalInterface> {
     try {
       return await this.#problems.run('interface', async () => {
-        const iface = await this.interfaces.ensure();
+        const iface = await this.interfaces.ensure(ranges.map(({ network }) => network.family));
         requireOutside(iface, ranges);
         return iface;
       });
@@ -369,19 +398,22 @@ export class Daemon {
     }
   }
 
-  /** @returns when the lease is due, monotonic milliseconds */
-  async #ensureLease(config: UsableConfig, backend: Backend, iface: ExternalInterface): Promise<number> {
-    const { configKey, remembered } = this.view;
-    // What was remembered is set up first; etcd is asked when it answers the watch.
-    if (remembered !== undefined) return Number.POSITIVE_INFINITY;
-    return this.#minder.ensure({
+  #wantedOf(config: UsableConfig, backend: Backend, iface: ExternalInterface): Wanted {
+    return {
       ranges: config.network.ranges,
-      configKey,
+      configKey: this.view.configKey,
       configRevision: config.revision,
       attributes: backend.attributes,
       capabilities: backend.capabilities,
       hardware: this.#parts.hardwareOf(iface),
-    });
+    };
+  }
+
+  /** @returns when the lease is due, monotonic milliseconds */
+  async #ensureLease(wanted: Wanted): Promise<number> {
+    // What was remembered is set up first; etcd is asked when it answers the watch.
+    if (this.view.remembered !== undefined) return Number.POSITIVE_INFINITY;
+    return this.#minder.ensure(wanted);
   }
 
   #sayReady(): void {

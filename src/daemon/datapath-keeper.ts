@@ -47,6 +47,9 @@ export class DatapathKeeper {
     | { readonly generation: bigint; readonly local: string; readonly routes: readonly Route[] }
     | undefined;
 
+  /** It was seen to it that none runs. */
+  #isEnded = false;
+
   constructor(options: DatapathKeeperOptions) {
     this.#options = options;
   }
@@ -65,6 +68,7 @@ export class DatapathKeeper {
    * @throws CorduroyError `datapath` when no engine can be brought to hold this state
    */
   async ensure(state: DatapathState, isRemembered = false): Promise<void> {
+    this.#isEnded = false;
     const engine = await this.#ensureEngine(state);
     if (!(isRemembered && (await this.#leaveRoutes(engine)))) await this.#ensureRoutes(engine, state);
     this.#forgive();
@@ -72,6 +76,19 @@ export class DatapathKeeper {
 
   async stats(): Promise<EngineStats | undefined> {
     return this.#engine?.stats();
+  }
+
+  /** No data plane is wanted: one that runs, of this daemon or an earlier one, ends. @throws CorduroyError `datapath` */
+  async end(): Promise<void> {
+    if (this.#isEnded) return;
+    const engine = this.#engine ?? (await this.#connect());
+    this.#forget();
+    if (engine !== undefined) {
+      await endEngine(engine);
+      engine.close();
+      this.#options.log.info(`ended the data plane (pid ${engine.hello.pid}): the kernel forwards`);
+    }
+    this.#isEnded = true;
   }
 
   /** Lets go of the engine; it goes on forwarding. */
@@ -91,12 +108,8 @@ export class DatapathKeeper {
 
   /** The engine that runs, if any; one of another kind, or with another configuration, is shut down instead. */
   async #adopt(state: DatapathState): Promise<Datapath | undefined> {
-    const { connect, log } = this.#options;
-    const engine = await connect().catch((error: unknown) => {
-      // Nobody listens. An engine that hangs, or speaks another version, is said and not replaced behind its back.
-      if (isCode(error, 'datapath') && error.retryable) return undefined;
-      throw error;
-    });
+    const { log } = this.#options;
+    const engine = await this.#connect();
     if (engine === undefined) return undefined;
     const { engine: name, build, pid, config: held } = engine.hello;
     if (isConfigured(engine, state)) {
@@ -119,6 +132,15 @@ export class DatapathKeeper {
     } finally {
       engine.close();
     }
+  }
+
+  /** @returns `undefined` when none runs */
+  async #connect(): Promise<Datapath | undefined> {
+    return await this.#options.connect().catch((error: unknown) => {
+      // Nobody listens. An engine that hangs, or speaks another version, is said and not replaced behind its back.
+      if (isCode(error, 'datapath') && error.retryable) return undefined;
+      throw error;
+    });
   }
 
   #isLaunchedFor(state: DatapathState): boolean {

@@ -31,6 +31,8 @@ export interface HostWish {
   /** This host's, in the order of the networks. */
   readonly subnets: readonly Prefix[];
   readonly mtu: number;
+  /** Name of the interface that traffic between hosts goes by. */
+  readonly underlay: string;
 }
 
 /** What is compared by itself. */
@@ -68,7 +70,7 @@ export class HostKeeper {
     this.#sees = sees;
     this.#trust = { host: new Trust(now), firewall: new Trust(now) };
     const { names, runDir } = options;
-    this.#own = { mark: names.linkMark, tun: names.tun, protocol: ROUTE_PROTOCOL };
+    this.#own = { mark: names.linkMark, tun: names.devices.tun, protocol: ROUTE_PROTOCOL };
     mkdirSync(runDir, { recursive: true, mode: 0o755 });
     this.#recordFile = join(runDir, RUN_FILES.state);
     const { record, problem } = readHostRecord(this.#recordFile);
@@ -173,7 +175,7 @@ export class HostKeeper {
     const state: FirewallState = {
       network,
       subnet,
-      device: names.tun,
+      device: names.devices.tun,
       exclude: flags['ip-masq-exclude'].map(Prefix.parse),
       forward: flags['iptables-forward-rules'],
       masquerade: !flags['ip-masq'] ? 'off' : flags['ip-masq-fully-random-disable'] ? 'on' : 'fully-random',

@@ -2,11 +2,16 @@ import type { FlagValues } from '../config/flags.ts';
 import type { SubnetRange } from '../config/network-config.ts';
 import { CorduroyError } from '../errors.ts';
 import type { InterfaceWishes } from '../host/interface-choice.ts';
-import type { ExternalInterface } from '../host/state.ts';
+import { type ExternalInterface, outerAddresses } from '../host/state.ts';
+import type { Family, Ip } from '../net/ip.ts';
 import type { Log } from '../observe/log.ts';
 
 /** Rejects with `no-interface`. */
-export type ChooseInterface = (before: ExternalInterface | undefined) => Promise<ExternalInterface>;
+export type ChooseInterface = (
+  before: ExternalInterface | undefined,
+  /** That it has to have an address of; empty: of any. */
+  families: readonly Family[],
+) => Promise<ExternalInterface>;
 
 /** Keeps the choice of the interface that the traffic between hosts goes by, and follows its address and MTU. */
 export class InterfaceKeeper {
@@ -14,6 +19,8 @@ export class InterfaceKeeper {
   readonly #log: Log;
   #chosen: ExternalInterface | undefined;
   #isSure = false;
+  /** The families it was asked for. */
+  #chosenFor = '';
 
   constructor(choose: ChooseInterface, log: Log) {
     this.#choose = choose;
@@ -31,10 +38,12 @@ export class InterfaceKeeper {
   }
 
   /** @throws CorduroyError `no-interface`; what was chosen before stays chosen */
-  async ensure(): Promise<ExternalInterface> {
-    if (this.#chosen !== undefined && this.#isSure) return this.#chosen;
-    const found = await this.#choose(this.#chosen);
+  async ensure(families: readonly Family[]): Promise<ExternalInterface> {
+    const chosenFor = families.join(' ');
+    if (this.#chosen !== undefined && this.#isSure && chosenFor === this.#chosenFor) return this.#chosen;
+    const found = await this.#choose(this.#chosen, families);
     this.#isSure = true;
+    this.#chosenFor = chosenFor;
     const before = this.#chosen;
     if (isSame(found, before) && before !== undefined) return before;
     this.#chosen = found;
@@ -51,15 +60,23 @@ export class InterfaceKeeper {
 }
 
 /** Whether an address of the interface lies in the network: packets to this host would be led into the tunnel. */
-export function isInside({ address, publicIp }: ExternalInterface, ranges: readonly SubnetRange[]): boolean {
-  return ranges.some(({ network }) => network.contains(address) || network.contains(publicIp));
+export function isInside(iface: ExternalInterface, ranges: readonly SubnetRange[]): boolean {
+  return addressInside(iface, ranges) !== undefined;
+}
+
+/** @returns an address of the interface that lies in the network, if one does */
+export function addressInside(iface: ExternalInterface, ranges: readonly SubnetRange[]): Ip | undefined {
+  return outerAddresses(iface)
+    .flatMap(({ address, publicIp }) => [address, publicIp])
+    .find((ip) => ranges.some(({ network }) => network.contains(ip)));
 }
 
 /** @throws CorduroyError `no-interface` */
 export function requireOutside(iface: ExternalInterface, ranges: readonly SubnetRange[]): void {
-  if (!isInside(iface, ranges)) return;
+  const inside = addressInside(iface, ranges);
+  if (inside === undefined) return;
   const networks = ranges.map(({ network }) => network).join(' and ');
-  const text = `this host's address ${iface.address} lies inside the network ${networks}`;
+  const text = `this host's address ${inside} lies inside the network ${networks}`;
   throw new CorduroyError('no-interface', `${text}: choose another --iface, or another Network`);
 }
 
@@ -74,15 +91,20 @@ export function interfaceWishes(flags: FlagValues): InterfaceWishes {
   };
 }
 
-function isSame(
-  { name, mac, mtu, address, publicIp }: ExternalInterface,
-  before: ExternalInterface | undefined,
-): boolean {
-  const isLike = before?.name === name && before.mac === mac && before.mtu === mtu;
-  return isLike && before.address.equals(address) && before.publicIp.equals(publicIp);
+function isSame(found: ExternalInterface, before: ExternalInterface | undefined): boolean {
+  const factsOf = ({ name, mac, mtu, v4, v6, onLink }: ExternalInterface) =>
+    JSON.stringify([name, mac, mtu, v4, v6, onLink]);
+  return factsOf(found) === (before && factsOf(before));
 }
 
-function textOf({ name, address, publicIp, mtu, why }: ExternalInterface): string {
-  const published = publicIp.equals(address) ? '' : `, published as ${publicIp}`;
-  return `interface ${name} (${address}${published}, MTU ${mtu}): ${why}`;
+function textOf(iface: ExternalInterface): string {
+  const addresses = outerAddresses(iface).map(({ address, publicIp }) =>
+    publicIp.equals(address) ? `${address}` : `${address}, published as ${publicIp}`,
+  );
+  return `interface ${iface.name} (${addresses.join('; ')}, MTU ${iface.mtu}): ${iface.why}`;
+}
+
+/** Whether others reach this host at the same addresses, and it sends from them. */
+export function sameAddresses(one: ExternalInterface, other: ExternalInterface): boolean {
+  return JSON.stringify(outerAddresses(one)) === JSON.stringify(outerAddresses(other));
 }

@@ -1,4 +1,4 @@
-import type { BackendFactory } from '../backend/backend.ts';
+import type { BackendDesign } from '../backend/backend.ts';
 import { checkBackend } from '../backend/registry.ts';
 import {
   formatProblem,
@@ -14,7 +14,7 @@ import type { RememberedNetwork } from './network-memory.ts';
 /** A network config that can be carried out. */
 export interface UsableConfig {
   readonly network: NetworkConfig;
-  readonly createBackend: BackendFactory;
+  readonly backend: BackendDesign;
   readonly revision: Revision;
 }
 
@@ -159,7 +159,7 @@ function readConfig(key: string, entry: Entry | undefined): ConfigReading {
   const allUnknown = [...unknownKeys, ...backend.unknownKeys];
   if (backend.value === undefined) return rejected(key, backend.problems.map(formatProblem), allUnknown);
   return {
-    usable: { network, createBackend: backend.value, revision: entry.modRevision },
+    usable: { network, backend: backend.value, revision: entry.modRevision },
     objection: undefined,
     unknownKeys: allUnknown,
   };

@@ -3,6 +3,7 @@ import type { Options } from '../config/options.ts';
 import type { Datapath, EngineStats } from '../datapath/datapath.ts';
 import { isCode } from '../errors.ts';
 import { queueDrops } from '../host/device-drops.ts';
+import { type ExternalInterface, outerAddresses } from '../host/state.ts';
 import type { LeaseKeeper } from '../lease/lease-keeper.ts';
 import { leaseKey } from '../lease/lease-record.ts';
 import type { StoredLease } from '../lease/lease-table.ts';
@@ -25,7 +26,8 @@ export async function statusReport(
     throw error;
   });
   const traffic = new Map(stats?.peers.map((peer) => [peer.address.toString(), peer]));
-  const { config, backend, leases, view, machine } = daemon;
+  const { config, leases, view, machine } = daemon;
+  const backend = daemon.backends.current;
   const iface = daemon.interfaces.chosen;
   const { flags } = options;
   return {
@@ -43,7 +45,7 @@ export async function statusReport(
     },
     node: { id: machine.nodeId, name: machine.hostName },
     ...(iface && {
-      interface: { ...iface, address: iface.address.toString(), publicIp: iface.publicIp.toString() },
+      interface: interfaceStatus(iface),
     }),
     ...(config && {
       network: {
@@ -57,7 +59,7 @@ export async function statusReport(
     subnetFile: options.subnetFile,
     ...(flags.bridge && { bridge: flags.bridge }),
     ...(engine &&
-      stats && { engine: engineStatus(engine, stats, daemon.datapath.isRunning, options.names.tun) }),
+      stats && { engine: engineStatus(engine, stats, daemon.datapath.isRunning, options.names.devices.tun) }),
     peers: daemon.peers.map((peer) =>
       peerStatus(peer, traffic.get(addressOf(peer)), view.cluster.nodes.holderOf(peer)),
     ),
@@ -73,6 +75,15 @@ function silent({ hello }: Datapath): string {
     `the data plane (pid ${hello.pid}) does not answer; whether it forwards is not known. If it stays so: ` +
     'corduroy datapath restart'
   );
+}
+
+function interfaceStatus(iface: ExternalInterface): NonNullable<StatusDocument['interface']> {
+  const { name, mtu, why } = iface;
+  const [first, second] = outerAddresses(iface).map(({ address, publicIp }) => ({
+    address: address.toString(),
+    publicIp: publicIp.toString(),
+  }));
+  return { name, mtu, why, ...(first ?? { address: '', publicIp: '' }), ...(second && { ipv6: second }) };
 }
 
 function leaseStatus(

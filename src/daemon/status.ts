@@ -22,8 +22,11 @@ export interface StatusDocument {
   };
   readonly interface?: {
     readonly name: string;
+    /** IPv4, where it has one. */
     readonly address: string;
     readonly publicIp: string;
+    /** Where it has both. */
+    readonly ipv6?: { readonly address: string; readonly publicIp: string };
     readonly mtu: number;
     readonly why: string;
   };

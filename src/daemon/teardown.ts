@@ -40,7 +40,7 @@ export async function tearDown(options: Options, { release, force }: TearDownOpt
   const stateFile = join(runDir, RUN_FILES.state);
   const daemon = await stopDaemon(join(runDir, RUN_FILES.daemonSocket), release);
   const { record } = readHostRecord(stateFile);
-  const { mark, tun } = { mark: names.linkMark, tun: names.tun };
+  const { mark, tun } = { mark: names.linkMark, tun: names.devices.tun };
   const own: Ownership = { mark, tun, protocol: ROUTE_PROTOCOL, blackholes: record.blackholes };
   const known = daemon.length > 0 || existsSync(stateFile);
   if (!known && !force) await requireNothing(own, runDir);

@@ -1,4 +1,5 @@
 import { Ip } from '../net/ip.ts';
+import { Prefix } from '../net/prefix.ts';
 import { type HostFacts, hasAddress, type Interface, ipv4Of } from './host-facts.ts';
 import { ofDefaultRoute, others, type Picked, pickByItself, unfitness } from './interface-guess.ts';
 import type { ExternalInterface } from './state.ts';
@@ -49,8 +50,13 @@ export function decideInterface(wishes: InterfaceWishes, facts: HostFacts): Inte
   if (address === undefined)
     return { chosen: undefined, problem: `${one.name} has no IPv4 address`, candidates };
   const publicIp = wishes.publicIp === undefined ? address : Ip.parse(wishes.publicIp);
-  const chosen = { name: one.name, mac: one.mac, mtu: one.mtu, address, publicIp, why };
-  return { chosen, problem: undefined, candidates };
+  const { name, mac, mtu } = one;
+  const onLink = one.addresses.map(({ ip, length }) => Prefix.of(ip, length));
+  return {
+    chosen: { name, mac, mtu, v4: { address, publicIp }, onLink, why },
+    problem: undefined,
+    candidates,
+  };
 }
 
 /** Whether the choice depends on how etcd is reached: names have to be resolved for that. */

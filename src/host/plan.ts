@@ -1,5 +1,6 @@
 import { CorduroyError } from '../errors.ts';
 import {
+  type BridgeLink,
   formatInterfaceAddress,
   formatRoute,
   type HostState,
@@ -8,6 +9,7 @@ import {
   type ObservedLink,
   type Port,
   type RouteState,
+  type TunLink,
 } from './state.ts';
 
 export interface Ownership {
@@ -39,7 +41,7 @@ export function planHost(wanted: HostState, found: ObservedHost, own: Ownership)
         own,
       ),
     ),
-    ...wanted.links.flatMap((link) => planPorts(link, remaining)),
+    ...wanted.links.flatMap((link) => (link.kind === 'bridge' ? planPorts(link, remaining) : [])),
     ...planRoutes(wanted, found, ours, gone, own),
   ];
 }
@@ -70,7 +72,7 @@ function isAlike(wanted: LinkState, found: ObservedLink): boolean {
   );
 }
 
-function isMultiQueue({ queues = 1 }: LinkState): boolean {
+function isMultiQueue({ queues = 1 }: TunLink): boolean {
   return queues > 1;
 }
 
@@ -106,7 +108,7 @@ function planLink(wanted: LinkState, found: ObservedLink | undefined, own: Owner
 }
 
 /** Whoever deletes a bridge leaves its ports behind; those of one that stands are for others to choose. */
-function planPorts({ name, ports = [] }: LinkState, found: readonly ObservedLink[]): string[] {
+function planPorts({ name, ports = [] }: BridgeLink, found: readonly ObservedLink[]): string[] {
   if (found.some((link) => link.name === name)) return [];
   return found
     .filter((link) => link.master === undefined && ports.some((port) => isPort(port, link)))
@@ -118,10 +120,15 @@ function isPort(port: Port, { index, name }: ObservedLink): boolean {
 }
 
 function createLines(link: LinkState): string[] {
-  const { name, kind, mac } = link;
-  if (kind !== 'tun')
-    return [`link add name ${name} ${mac === undefined ? '' : `address ${mac} `}type ${kind}`];
-  return [`tuntap add dev ${name} mode tun${isMultiQueue(link) ? ' multi_queue' : ''}`];
+  const { name } = link;
+  switch (link.kind) {
+    case 'tun':
+      return [`tuntap add dev ${name} mode tun${isMultiQueue(link) ? ' multi_queue' : ''}`];
+    case 'bridge':
+      return [`link add name ${name} ${link.mac === undefined ? '' : `address ${link.mac} `}type bridge`];
+    default:
+      return [];
+  }
 }
 
 function planRoutes(

@@ -1,5 +1,6 @@
-import type { Ip } from '../net/ip.ts';
+import type { Family, Ip } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
+import type { Secret } from '../secret.ts';
 
 /** What Corduroy wants of the kernel: data, computed by backends and bridges, carried out by the reconciler. */
 export interface HostState {
@@ -8,18 +9,84 @@ export interface HostState {
   readonly sysctls: readonly Sysctl[];
 }
 
-export interface LinkState {
+export type LinkState = TunLink | BridgeLink | VxlanLink | IpipLink | WireguardLink;
+
+interface LinkBase {
   readonly name: string;
-  readonly kind: 'tun' | 'bridge';
   readonly mtu: number;
-  /** Of a tun, 1 when absent: with more it is made a multi-queue device, which it is for its life. */
-  readonly queues?: number;
   /** All the addresses it has, but for link-local ones. */
   readonly addresses: readonly InterfaceAddress[];
+}
+
+export interface TunLink extends LinkBase {
+  readonly kind: 'tun';
+  /** 1 when absent: with more it is made a multi-queue device, which it is for its life. */
+  readonly queues?: number;
+}
+
+export interface BridgeLink extends LinkBase {
+  readonly kind: 'bridge';
   /** Hardware address to create it with; the kernel's choice when absent. */
   readonly mac?: string;
-  /** What was attached to a bridge, and is attached again when it has to be created. */
+  /** What was attached to it, and is attached again when it has to be created. */
   readonly ports?: readonly Port[];
+}
+
+/** What is encapsulated goes to where its destination's neighbour entry and that one's FDB entry say. */
+export interface VxlanLink extends LinkBase {
+  readonly kind: 'vxlan';
+  readonly mac: string;
+  /** 1 … 16777215 */
+  readonly vni: number;
+  /** UDP. */
+  readonly port: number;
+  /** Source of the outer packets, and the interface they leave by. */
+  readonly local: Ip;
+  readonly device: string;
+  readonly learning: boolean;
+  /** Group-based policy. */
+  readonly gbp: boolean;
+  /** Whether the kernel may leave outer UDP checksums to the card; absent: the kernel's own choice. */
+  readonly txChecksum?: boolean;
+  readonly remotes: readonly VxlanRemote[];
+}
+
+/** Another host's end of a VXLAN: a neighbour entry (`ip` has `mac`), and an FDB entry (`mac` is behind `destination`). */
+export interface VxlanRemote {
+  readonly ip: Ip;
+  /** Lower case. */
+  readonly mac: string;
+  /** Outer address. */
+  readonly destination: Ip;
+}
+
+export interface IpipLink extends LinkBase {
+  readonly kind: 'ipip';
+  /** Source of the outer packets, and the interface they leave by. */
+  readonly local: Ip;
+  readonly device: string;
+}
+
+/** Made by the kernel, or by wireguard-go where that cannot. */
+export interface WireguardLink extends LinkBase {
+  readonly kind: 'wireguard';
+  /** Base64. */
+  readonly privateKey: Secret;
+  readonly publicKey: string;
+  /** UDP. */
+  readonly port: number;
+  readonly peers: readonly WireguardPeer[];
+}
+
+export interface WireguardPeer {
+  /** Base64. */
+  readonly publicKey: string;
+  readonly presharedKey?: Secret;
+  /** Outer address and UDP port. */
+  readonly endpoint: { readonly address: Ip; readonly port: number };
+  readonly allowedIps: readonly Prefix[];
+  /** Seconds between packets that keep a NAT open; 0: none. */
+  readonly keepalive: number;
 }
 
 /** A link as the kernel tells it from others: a name may be given again. */
@@ -35,7 +102,15 @@ export interface InterfaceAddress {
 
 /** A route in the main table, with Corduroy's protocol number. */
 export type RouteState =
-  | { readonly type: 'unicast'; readonly prefix: Prefix; readonly device: string }
+  | {
+      readonly type: 'unicast';
+      readonly prefix: Prefix;
+      /** One of the links above, or the interface that traffic between hosts goes by. */
+      readonly device: string;
+      readonly gateway?: Ip;
+      /** The gateway is taken to be on the link, whatever other routes say. */
+      readonly onlink?: true;
+    }
   | { readonly type: 'blackhole'; readonly prefix: Prefix; readonly metric: number };
 
 /** A value under /proc/sys, such as `net/ipv4/conf/corduroy0/forwarding`. */
@@ -77,7 +152,7 @@ export function formatInterfaceAddress({ ip, length }: InterfaceAddress): string
 /** A text that is equal for equal routes. */
 export function formatRoute(route: RouteState): string {
   return route.type === 'unicast'
-    ? `${route.prefix} dev ${route.device}`
+    ? `${route.prefix}${route.gateway ? ` via ${route.gateway}` : ''} dev ${route.device}${route.onlink ? ' onlink' : ''}`
     : `blackhole ${route.prefix} metric ${route.metric}`;
 }
 
@@ -93,10 +168,27 @@ export interface ExternalInterface {
   /** Hardware address; empty where it has none. */
   readonly mac: string;
   readonly mtu: number;
-  /** Its address: what the data plane listens on. */
+  /** By family, where it has an address of it. */
+  readonly v4?: OuterAddress;
+  readonly v6?: OuterAddress;
+  /** The networks of its addresses: whose hosts it reaches without a gateway. */
+  readonly onLink: readonly Prefix[];
+  /** The reasoning, one sentence. */
+  readonly why: string;
+}
+
+export interface OuterAddress {
+  /** The interface's own: what the data plane listens on. */
   readonly address: Ip;
   /** What other hosts send to. */
   readonly publicIp: Ip;
-  /** The reasoning, one sentence. */
-  readonly why: string;
+}
+
+export function outerAddress({ v4, v6 }: ExternalInterface, family: Family): OuterAddress | undefined {
+  return family === 4 ? v4 : v6;
+}
+
+/** IPv4 first. */
+export function outerAddresses({ v4, v6 }: ExternalInterface): OuterAddress[] {
+  return [v4, v6].filter((one) => one !== undefined);
 }

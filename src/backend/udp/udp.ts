@@ -35,9 +35,11 @@ export const udp: BackendKind = {
     if (ecn && engine === 'dgram') {
       problems.push({ key: 'Backend.ECN', value: true, rule: 'has to be false with the dgram engine' });
     }
-    const factory = (context: BackendContext) => openUdp({ port, strictSource, engine, ecn }, context);
     return {
-      value: problems.length === 0 ? factory : undefined,
+      value:
+        problems.length === 0
+          ? { open: (context) => openUdp({ port, strictSource, engine, ecn }, context) }
+          : undefined,
       problems,
       unknownKeys: options.keysBut(['Type', 'Port', 'StrictSource', 'Engine', 'ECN']),
     };
@@ -54,7 +56,9 @@ function parseEngine(text: string): EngineKind {
   return engine;
 }
 
-function openUdp(options: UdpOptions, { iface, tun, datapath }: BackendContext): Backend {
+function openUdp(options: UdpOptions, { iface, names: { tun }, datapath }: BackendContext): Backend {
+  const { v4 } = iface;
+  if (v4 === undefined) throw new CorduroyError('no-interface', `${iface.name} has no IPv4 address`);
   const { port, strictSource } = options;
   const mtu = iface.mtu - OVERHEAD;
   const engine = datapath.engine ?? options.engine;
@@ -78,7 +82,7 @@ function openUdp(options: UdpOptions, { iface, tun, datapath }: BackendContext):
       config: {
         tunName: tun,
         mtu,
-        listen: { address: iface.address, port },
+        listen: { address: v4.address, port },
         icmpSources: subnets.map(({ address }) => address),
         strictSource,
         offload: datapath.offload,
@@ -89,7 +93,7 @@ function openUdp(options: UdpOptions, { iface, tun, datapath }: BackendContext):
       routes: routesTo(peers),
     },
   });
-  const attributes = { publicIp: iface.publicIp, publicIpv6: undefined };
+  const attributes = { publicIp: v4.publicIp, publicIpv6: undefined };
   const warnings = [
     ...(options.ecn && !isNative ? [ECN_LOST] : []),
     ...(datapath.queues > 1 && !isNative
@@ -97,7 +101,17 @@ function openUdp(options: UdpOptions, { iface, tun, datapath }: BackendContext):
       : []),
   ];
   const capabilities = [`engine-${engine}`, ...(isNative ? ['ecn'] : [])];
-  return { mtu, attributes, capabilities, desired, warnings };
+  const objectionTo = () => undefined; // As in flannel, every lease is a route, whatever its BackendType.
+  return {
+    type: 'udp',
+    mtu,
+    attributes,
+    capabilities,
+    desired,
+    warnings,
+    objectionTo,
+    isDirect: () => false,
+  };
 }
 
 /**

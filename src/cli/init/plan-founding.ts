@@ -11,6 +11,7 @@ import { CorduroyError } from '../../errors.ts';
 import { readIfThere } from '../../host/atomic-file.ts';
 import { run } from '../../host/exec.ts';
 import { chooseInterface, readHostNetwork } from '../../host/interfaces.ts';
+import { outerAddresses } from '../../host/state.ts';
 import { note } from '../context.ts';
 import { requireDefaultFiles } from '../enrolled-host.ts';
 
@@ -80,11 +81,12 @@ export async function planFounding(
 async function ownAddress({ flags }: Options, wished: string | undefined): Promise<string> {
   // The default endpoints are on the loopback device, and say nothing about the way to the other hosts.
   const wishes = { ...interfaceWishes(flags), etcdEndpoints: [] };
-  const { address } = await chooseInterface(
+  const chosen = await chooseInterface(
     wished === undefined ? wishes : { ...wishes, iface: [wished] },
     await readHostNetwork(),
   );
-  return address.toString();
+  const [first] = outerAddresses(chosen);
+  return String(first?.address);
 }
 
 /** Debian starts one of its own as soon as it is installed, on the loopback device. */

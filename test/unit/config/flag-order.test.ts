@@ -83,7 +83,11 @@ describe('where a flag gets its value from', () => {
 
   test('folders and files that are given win over those of the instance', () => {
     const options = resolve(['--instance=lab', '--run-dir=/tmp/x', '--subnet-file=/tmp/y']);
-    expect([options.runDir, options.subnetFile, options.names.tun]).toEqual(['/tmp/x', '/tmp/y', 'cdy-lab']);
+    expect([options.runDir, options.subnetFile, options.names.devices.tun]).toEqual([
+      '/tmp/x',
+      '/tmp/y',
+      'cdy-lab',
+    ]);
     const own = resolve([], { CORDUROYD_INSTANCE: 'lab' });
     expect([own.runDir, own.subnetFile]).toEqual(['/run/corduroy-lab', '/run/flannel/subnet-lab.env']);
   });

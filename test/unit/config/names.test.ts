@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import { namesFor } from '../../../src/config/names.ts';
 
 test('names of the only daemon of a host, and of an instance', () => {
-  expect(namesFor('')).toEqual({
-    tun: 'corduroy0',
+  expect(namesFor('')).toMatchObject({
+    devices: { tun: 'corduroy0', ipip: 'corduroy.ipip', wireguard: 'corduroy-wg' },
     linkMark: 'corduroy',
     nftTable: 'corduroy',
     iptablesChain: 'CORDUROY-FORWARD',
@@ -13,8 +13,8 @@ test('names of the only daemon of a host, and of an instance', () => {
     subnetFile: '/run/flannel/subnet.env',
     commandSuffix: '',
   });
-  expect(namesFor('lab2')).toEqual({
-    tun: 'cdy-lab2',
+  expect(namesFor('lab2')).toMatchObject({
+    devices: { tun: 'cdy-lab2', ipip: 'cip-lab2', wireguard: 'cwg-lab2' },
     linkMark: 'corduroy-lab2',
     nftTable: 'corduroy-lab2',
     iptablesChain: 'CORDUROY-LAB2-FORWARD',
@@ -27,7 +27,11 @@ test('names of the only daemon of a host, and of an instance', () => {
 });
 
 test('the longest instance fits what the kernel allows', () => {
-  const { tun, iptablesChain } = namesFor('abcdefghij');
-  expect(tun.length).toBeLessThanOrEqual(15); // IFNAMSIZ - 1
+  const { devices, iptablesChain } = namesFor('abcdefghij');
+  const { tun, ipip, wireguard, wireguard6, vxlan } = devices;
+  const all = [tun, ipip, wireguard, wireguard6, vxlan(16_777_215, 4), vxlan(16_777_215, 6)];
+  expect(all.every((name) => name.length <= 15)).toBe(true); // IFNAMSIZ - 1
+  expect(new Set(all).size).toBe(all.length);
+  expect(namesFor('').devices.vxlan(16_777_215, 6).length).toBeLessThanOrEqual(15);
   expect(iptablesChain.length).toBeLessThanOrEqual(28); // XT_EXTENSION_MAXNAMELEN - 1
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Ip } from '../../../src/net/ip.ts';
 import { CONFIG_KEY } from '../lease/fixtures.ts';
 import { interfaceAt, LoneHost, type Running, until } from './lone-host.ts';
 
@@ -42,7 +43,10 @@ describe('the network config is widened, and contains the address of this host',
 
   test('or the address that it publishes', async () => {
     const [host, one] = await running();
-    host.iface = { ...interfaceAt('192.0.2.1'), publicIp: interfaceAt(HERE).publicIp };
+    host.iface = {
+      ...interfaceAt('192.0.2.1'),
+      v4: { address: Ip.parse('192.0.2.1'), publicIp: Ip.parse(HERE) },
+    };
     one.daemon.hint('interface');
     await until(async () => one.daemon.interfaces.chosen === host.iface && one.isHeld);
     await host.put(CONFIG_KEY, WIDE);

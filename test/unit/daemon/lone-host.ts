@@ -8,6 +8,7 @@ import type { HostKeeper, HostWish } from '../../../src/daemon/host-keeper.ts';
 import { CorduroyError } from '../../../src/errors.ts';
 import type { ExternalInterface } from '../../../src/host/state.ts';
 import { Ip } from '../../../src/net/ip.ts';
+import { Prefix } from '../../../src/net/prefix.ts';
 import type {
   Condition,
   Listing,
@@ -153,7 +154,9 @@ export class Running {
 
 export function interfaceAt(address: string): ExternalInterface {
   const ip = Ip.parse(address);
-  return { name: 'eth0', mac: '02:00:00:00:00:01', mtu: 1500, address: ip, publicIp: ip, why: 'by a test' };
+  const onLink = [Prefix.of(ip, 24)];
+  const v4 = { address: ip, publicIp: ip };
+  return { name: 'eth0', mac: '02:00:00:00:00:01', mtu: 1500, v4, onLink, why: 'by a test' };
 }
 
 function moment(): Promise<unknown> {
@@ -190,6 +193,8 @@ function partsOf(host: LoneHost, log: RecordedLog): DaemonParts {
     host: kernelOf(host),
     containers: host.containers,
     onChange: () => host.onChange(),
+    wireguardKeys: () => new Map(),
+    commands: { start: async () => '', ensure: async () => undefined },
     chooseInterface: async () => host.iface,
     hardwareOf: (iface) => host.hardwareOf(iface),
     connectDatapath: async () => {

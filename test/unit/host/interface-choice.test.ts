@@ -249,8 +249,8 @@ describe('without flags', () => {
   ])('%s', async (_what, host, etcd, expected, why) => {
     const { chosen, problem } = await explain(host, etcd);
     expect(problem).toBeUndefined();
-    expect(`${chosen?.name} ${chosen?.address}`).toBe(expected);
-    expect(chosen?.publicIp).toEqual(chosen?.address);
+    expect(`${chosen?.name} ${chosen?.v4?.address}`).toBe(expected);
+    expect(chosen?.v4?.publicIp).toEqual(chosen?.v4?.address);
     expect(chosen?.why).toMatch(why);
   });
 
@@ -321,7 +321,7 @@ describe('one that has been in use', () => {
 
   test('the NAT gives way to a card that comes up later, and to none while two could be meant', async () => {
     const { chosen } = await explain(VAGRANT, [], 'eth0');
-    expect(`${chosen?.name} ${chosen?.address}`).toBe('eth1 192.168.56.11');
+    expect(`${chosen?.name} ${chosen?.v4?.address}`).toBe('eth1 192.168.56.11');
     const many = await explain(VAGRANT_MANY, [], 'eth0');
     expect(many.problem).toMatch(/several others could be meant: name an interface with --iface$/);
   });

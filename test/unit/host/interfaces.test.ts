@@ -90,22 +90,25 @@ describe("chooseInterface, in flannel's order", () => {
     ],
   ])('%s', async (_what, wishes, expected, why) => {
     const chosen = await choose(wishes);
-    expect(`${chosen.name} ${chosen.address}`).toBe(expected);
+    expect(`${chosen.name} ${chosen.v4?.address}`).toBe(expected);
     expect(chosen.why).toMatch(why);
     expect(chosen.mtu).toBe(1500);
   });
 
   test('the public address is that of the interface, or the one given', async () => {
-    expect(String((await choose({})).publicIp)).toBe('10.0.0.5');
+    expect(String((await choose({})).v4?.publicIp)).toBe('10.0.0.5');
     const behindNat = await choose({ iface: ['eth1'], publicIp: '198.51.100.1' });
-    expect([String(behindNat.address), String(behindNat.publicIp)]).toEqual(['192.168.7.5', '198.51.100.1']);
+    expect([String(behindNat.v4?.address), String(behindNat.v4?.publicIp)]).toEqual([
+      '192.168.7.5',
+      '198.51.100.1',
+    ]);
     const elsewhere = await choose({ publicIp: '198.51.100.1' });
-    expect([elsewhere.name, String(elsewhere.publicIp)]).toEqual(['eth0', '198.51.100.1']);
+    expect([elsewhere.name, String(elsewhere.v4?.publicIp)]).toEqual(['eth0', '198.51.100.1']);
   });
 
   test('an interface named by its IPv6 address is used with its IPv4 address: the udp backend has no other', async () => {
     const chosen = await choose({ iface: ['fd00::5'] });
-    expect([chosen.name, String(chosen.address), String(chosen.publicIp)]).toEqual([
+    expect([chosen.name, String(chosen.v4?.address), String(chosen.v4?.publicIp)]).toEqual([
       'eth0',
       '10.0.0.5',
       '10.0.0.5',
@@ -126,7 +129,7 @@ describe("chooseInterface, in flannel's order", () => {
       ['10.0.0.5', 'eth0 10.0.0.5'],
     ])('%s: %s', async (ifaceCanReach, expected) => {
       const chosen = await choose({ ifaceCanReach }, routes);
-      expect(`${chosen.name} ${chosen.address}`).toBe(expected);
+      expect(`${chosen.name} ${chosen.v4?.address}`).toBe(expected);
       expect(chosen.why).toContain(`--iface-can-reach ${ifaceCanReach}`);
     });
 
@@ -183,7 +186,7 @@ describe('while an interface changes', () => {
 
   test('an address that is another one is the one that is chosen', async () => {
     const other = INTERFACES.map((one) => (one.name === 'eth0' ? iface('eth0', '10.0.0.77/24') : one));
-    expect((await choose({}, undefined, other)).address.toString()).toBe('10.0.0.77');
+    expect((await choose({}, undefined, other)).v4?.address.toString()).toBe('10.0.0.77');
   });
 });
 

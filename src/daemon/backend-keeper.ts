@@ -1,0 +1,182 @@
+import type {
+  Backend,
+  BackendContext,
+  BackendInput,
+  BackendNeeds,
+  BackendState,
+  OperatorCommand,
+  WireguardKey,
+} from '../backend/backend.ts';
+import { formatRoute, type HostState, type RouteState, routeDestination } from '../host/state.ts';
+import type { StoredLease } from '../lease/lease-table.ts';
+import type { Log } from '../observe/log.ts';
+import type { UsableConfig } from './network-view.ts';
+
+/** Milliseconds for which the backend before goes on at the most: hosts that have not followed by then are named. */
+const LEAVE_WITHIN = 60_000;
+/** Milliseconds for which it goes on when nobody needs it any more: the others may not have heard of this host yet. */
+const LEAVE_AFTER = 3000;
+
+export interface BackendKeeperOptions {
+  /** Makes those that are not there yet. @throws CorduroyError `host-file` */
+  readonly wireguardKeys: (names: readonly string[]) => ReadonlyMap<string, WireguardKey>;
+  /** @returns what it printed, trimmed. @throws CorduroyError `host-command` */
+  readonly runStart: (command: OperatorCommand) => Promise<string>;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  readonly log: Log;
+}
+
+export type OpenContext = Omit<BackendContext, 'wireguardKeys' | 'printed' | 'families'>;
+
+/** What is brought about now, and what nobody can be reached by. */
+export interface Succession {
+  readonly state: BackendState;
+  readonly rejected: readonly { readonly lease: StoredLease; readonly reason: string }[];
+}
+
+interface Leaving {
+  readonly backend: Backend;
+  readonly until: number;
+  /** When nobody needed it any more. */
+  emptyAt: number;
+}
+
+/**
+ * Keeps the backend that the network config asks for. When that becomes another one, both go on side by side until every
+ * host has followed: packets to a host leave by the backend that its lease speaks of, and are taken from either.
+ */
+export class BackendKeeper {
+  readonly #options: BackendKeeperOptions;
+  #backend: Backend | undefined;
+  #openedFor: { readonly config: UsableConfig; readonly iface: unknown; readonly keys: string } | undefined;
+  #printed: { readonly command: string; readonly text: string } | undefined;
+  #leaving: Leaving | undefined;
+
+  constructor(options: BackendKeeperOptions) {
+    this.#options = options;
+  }
+
+  get current(): Backend | undefined {
+    return this.#backend;
+  }
+
+  /** The one that is being left. */
+  get leaving(): Backend | undefined {
+    return this.#leaving?.backend;
+  }
+
+  /** When `succeed` has something else to say, whatever else happens; monotonic milliseconds. */
+  get dueAt(): number {
+    if (this.#leaving === undefined) return Number.POSITIVE_INFINITY;
+    return Math.min(this.#leaving.until, this.#leaving.emptyAt + LEAVE_AFTER);
+  }
+
+  /**
+   * The backend of a network config: the same object for as long as nothing it depends on has changed.
+   * @throws CorduroyError `host-file`, `host-command` where what it needs cannot be had; `no-interface`
+   */
+  async ensure(config: UsableConfig, context: OpenContext): Promise<Backend> {
+    const { needs = {}, open } = config.backend;
+    const wireguardKeys = this.#options.wireguardKeys(needs.wireguardKeys ?? []);
+    const keys = [...wireguardKeys.values()].map(({ publicKey }) => publicKey).join(' ');
+    const before = this.#openedFor;
+    if (
+      this.#backend !== undefined &&
+      before?.config === config &&
+      before.iface === context.iface &&
+      before.keys === keys
+    )
+      return this.#backend;
+    const families = config.network.ranges.map(({ network }) => network.family);
+    const opened = open({ ...context, families, wireguardKeys, printed: await this.#print(needs) });
+    if (this.#backend !== undefined && before?.config !== config && !isAlike(this.#backend, opened))
+      this.#leave(this.#backend, opened);
+    this.#backend = opened;
+    this.#openedFor = { config, iface: context.iface, keys };
+    for (const warning of opened.warnings) this.#options.log.warn(warning);
+    return opened;
+  }
+
+  /** What the host should hold, with regard to the backend that is being left. */
+  succeed(backend: Backend, input: BackendInput): Succession {
+    const peers: StoredLease[] = [];
+    const others: { lease: StoredLease; reason: string }[] = [];
+    for (const lease of input.peers) {
+      const reason = backend.objectionTo(lease);
+      if (reason === undefined) peers.push(lease);
+      else others.push({ lease, reason });
+    }
+    const state = backend.desired({ ...input, peers });
+    const leaving = this.#leaving;
+    if (leaving === undefined) return { state, rejected: others };
+    const { now, log } = this.#options;
+    const stay = others.filter(({ lease }) => leaving.backend.objectionTo(lease) === undefined);
+    leaving.emptyAt = stay.length > 0 ? Number.POSITIVE_INFINITY : Math.min(leaving.emptyAt, now());
+    if (now() >= this.dueAt) {
+      if (leaving.backend.type !== backend.type)
+        log.info(`the ${leaving.backend.type} backend is left: ${this.#summary(stay.length)}`);
+      this.#leaving = undefined;
+      return { state, rejected: others };
+    }
+    const old = leaving.backend.desired({ ...input, peers: stay.map(({ lease }) => lease) });
+    return { state: both(state, old), rejected: others.filter((one) => !stay.includes(one)) };
+  }
+
+  #summary(staying: number): string {
+    return staying === 0
+      ? 'every host has followed'
+      : `${staying} hosts have not followed within ${LEAVE_WITHIN / 1000} s (see: corduroy status)`;
+  }
+
+  #leave(before: Backend, next: Backend): void {
+    const { log, now } = this.#options;
+    if (before.type !== next.type) {
+      log.warn(
+        `the backend changes from ${before.type} to ${next.type}: hosts that have not followed are reached by ` +
+          `${before.type} until they have, for ${LEAVE_WITHIN / 1000} s at the most`,
+      );
+    }
+    this.#leaving = { backend: before, until: now() + LEAVE_WITHIN, emptyAt: Number.POSITIVE_INFINITY };
+  }
+
+  /** Once for each command: a daemon that only has another address now does not start the operator's things again. */
+  async #print({ startCommand }: BackendNeeds): Promise<string> {
+    if (startCommand === undefined) return '';
+    const command = JSON.stringify(startCommand);
+    if (this.#printed?.command !== command)
+      this.#printed = { command, text: await this.#options.runStart(startCommand) };
+    return this.#printed.text;
+  }
+}
+
+/** Whether what hosts send by the one, the other takes: both say the same of it in the lease. */
+function isAlike(one: Backend, other: Backend): boolean {
+  const textOf = ({ type, attributes: { backendData, backendV6Data } }: Backend) =>
+    JSON.stringify([type, backendData, backendV6Data]);
+  return textOf(one) === textOf(other);
+}
+
+/** Where they want the same link, or a route to the same destination, the first has its way. */
+function both(state: BackendState, old: BackendState): BackendState {
+  const names = new Set(state.host.links.map(({ name }) => name));
+  const destinations = new Set(state.host.routes.map(destinationOf));
+  const links = old.host.links.filter(({ name }) => !names.has(name));
+  const kept = new Set(links.map(({ name }) => name));
+  const oldNames = new Set(old.host.links.map(({ name }) => name));
+  const isKept = (route: RouteState) =>
+    !destinations.has(destinationOf(route)) &&
+    (route.type !== 'unicast' || kept.has(route.device) || !oldNames.has(route.device));
+  const host: HostState = {
+    links: [...state.host.links, ...links],
+    routes: [...state.host.routes, ...old.host.routes.filter(isKept)],
+    sysctls: [...state.host.sysctls, ...old.host.sysctls],
+  };
+  const datapath = state.datapath ?? old.datapath;
+  const commands = state.commands ?? old.commands;
+  return { host, ...(datapath && { datapath }), ...(commands && { commands }) };
+}
+
+function destinationOf(route: RouteState): string {
+  return route.type === 'unicast' ? routeDestination(route) : formatRoute(route);
+}
