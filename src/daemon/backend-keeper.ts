@@ -37,6 +37,8 @@ export interface Succession {
 
 interface Leaving {
   readonly backend: Backend;
+  /** By key: the leases that it served when it was left. */
+  readonly known: ReadonlyMap<string, StoredLease>;
   readonly until: number;
   /** When nobody needed it any more. */
   emptyAt: number;
@@ -52,6 +54,7 @@ export class BackendKeeper {
   #openedFor: { readonly config: UsableConfig; readonly iface: unknown; readonly keys: string } | undefined;
   #printed: { readonly command: string; readonly text: string } | undefined;
   #leaving: Leaving | undefined;
+  #lastPeers: readonly StoredLease[] = [];
 
   constructor(options: BackendKeeperOptions) {
     this.#options = options;
@@ -101,32 +104,31 @@ export class BackendKeeper {
   /** What the host should hold, with regard to the backend that is being left. */
   succeed(backend: Backend, input: BackendInput): Succession {
     const peers: StoredLease[] = [];
-    const others: { lease: StoredLease; reason: string }[] = [];
+    const rejected: { lease: StoredLease; reason: string }[] = [];
     for (const lease of input.peers) {
       const reason = backend.objectionTo(lease);
       if (reason === undefined) peers.push(lease);
-      else others.push({ lease, reason });
+      else rejected.push({ lease, reason });
     }
+    this.#lastPeers = input.peers;
     const state = backend.desired({ ...input, peers });
     const leaving = this.#leaving;
-    if (leaving === undefined) return { state, rejected: others };
+    if (leaving === undefined) return { state, rejected };
     const { now, log } = this.#options;
-    const stay = others.filter(({ lease }) => leaving.backend.objectionTo(lease) === undefined);
-    leaving.emptyAt = stay.length > 0 ? Number.POSITIVE_INFINITY : Math.min(leaving.emptyAt, now());
+    const staying = new Set(input.peers.filter((lease) => stays(lease, leaving.backend)));
+    leaving.emptyAt = staying.size > 0 ? Number.POSITIVE_INFINITY : Math.min(leaving.emptyAt, now());
     if (now() >= this.dueAt) {
       if (leaving.backend.type !== backend.type)
-        log.info(`the ${leaving.backend.type} backend is left: ${this.#summary(stay.length)}`);
+        log.info(`the ${leaving.backend.type} backend is left: ${summaryOf(staying.size)}`);
       this.#leaving = undefined;
-      return { state, rejected: others };
+      return { state, rejected };
     }
-    const old = leaving.backend.desired({ ...input, peers: stay.map(({ lease }) => lease) });
-    return { state: both(state, old), rejected: others.filter((one) => !stay.includes(one)) };
-  }
-
-  #summary(staying: number): string {
-    return staying === 0
-      ? 'every host has followed'
-      : `${staying} hosts have not followed within ${LEAVE_WITHIN / 1000} s (see: corduroy status)`;
+    // Also what was known of those that have followed: they may not have heard yet that this host has.
+    const oldPeers = input.peers.flatMap((lease) =>
+      staying.has(lease) ? [lease] : (leaving.known.get(lease.entry.key) ?? []),
+    );
+    const old = leaving.backend.desired({ ...input, peers: oldPeers });
+    return { state: both(state, old), rejected: rejected.filter(({ lease }) => !staying.has(lease)) };
   }
 
   #leave(before: Backend, next: Backend): void {
@@ -137,7 +139,13 @@ export class BackendKeeper {
           `${before.type} until they have, for ${LEAVE_WITHIN / 1000} s at the most`,
       );
     }
-    this.#leaving = { backend: before, until: now() + LEAVE_WITHIN, emptyAt: Number.POSITIVE_INFINITY };
+    const known = this.#lastPeers.filter((lease) => before.objectionTo(lease) === undefined);
+    this.#leaving = {
+      backend: before,
+      known: new Map(known.map((lease) => [lease.entry.key, lease])),
+      until: now() + LEAVE_WITHIN,
+      emptyAt: Number.POSITIVE_INFINITY,
+    };
   }
 
   /** Once for each command: a daemon that only has another address now does not start the operator's things again. */
@@ -148,6 +156,19 @@ export class BackendKeeper {
       this.#printed = { command, text: await this.#options.runStart(startCommand) };
     return this.#printed.text;
   }
+}
+
+/** Whether a lease says that its host still goes by the backend that is being left. Of udp and alloc it says nothing. */
+function stays(lease: StoredLease, { type, objectionTo }: Backend): boolean {
+  const { backendType } = lease.attributes;
+  const isOld = backendType === undefined ? type === 'udp' || type === 'alloc' : backendType === type;
+  return isOld && objectionTo(lease) === undefined;
+}
+
+function summaryOf(staying: number): string {
+  return staying === 0
+    ? 'every host has followed'
+    : `hosts that have not followed within ${LEAVE_WITHIN / 1000} s: ${staying} (corduroy status names them)`;
 }
 
 /** Whether what hosts send by the one, the other takes: both say the same of it in the lease. */

@@ -347,10 +347,13 @@ export class Daemon {
     const ipMasq = options.flags['ip-masq'];
     const problems = this.#problems;
     this.#needsDatapath = datapath !== undefined;
+    // Before its device goes: else it looks like one that was lost.
+    const endDone =
+      datapath !== undefined || (await problems.attempt('data plane', () => this.datapath.end()));
     const linksDone = await problems.attempt('host', () => host.ensureLinks(wish));
     const [firewallDone, datapathDone, commandsDone] = await Promise.all([
       problems.attempt('firewall', () => host.ensureFirewall(wish)),
-      problems.attempt('data plane', () => this.#ensureDatapath(datapath)),
+      datapath === undefined || problems.attempt('data plane', () => this.#ensureDatapath(datapath)),
       problems.attempt('commands', () => this.#parts.commands.ensure(commands)),
     ]);
     const subnetFile = { families, mtu, ipMasq };
@@ -359,11 +362,10 @@ export class Daemon {
     if (fileDone)
       for (const one of containers) await problems.attempt(one.name, () => one.ensure(subnetFile));
     const stands = linksDone && datapathDone && fileDone;
-    return { stands, settled: stands && firewallDone && commandsDone };
+    return { stands, settled: stands && endDone && firewallDone && commandsDone };
   }
 
-  async #ensureDatapath(state: DatapathState | undefined): Promise<void> {
-    if (state === undefined) return await this.datapath.end();
+  async #ensureDatapath(state: DatapathState): Promise<void> {
     await this.datapath.ensure(state, this.view.remembered !== undefined);
     const enginePid = this.datapath.engine?.hello.pid;
     if (enginePid !== undefined) this.#parts.host.remember({ enginePid });

@@ -342,6 +342,26 @@ describe('DatapathKeeper', () => {
     },
   );
 
+  test('none is wanted any more: ended, and not taken for one that was lost', async () => {
+    const { machine, engine, keeper } = await started();
+    await keeper.end();
+    expect([engine.alive, keeper.isRunning, machine.gone, machine.log.loud]).toEqual([false, false, 0, []]);
+    await keeper.end();
+    machine.lose();
+    await keeper.ensure(state([B]));
+    expect([machine.launches, keeper.isRunning]).toEqual([2, true]);
+  });
+
+  test('none is wanted, and one of an earlier daemon runs: ended', async () => {
+    const { engine } = await started();
+    const machine = host(engine);
+    await machine.keeper.end();
+    expect([engine.alive, machine.launches]).toEqual([false, 0]);
+    const none = host();
+    await none.keeper.end();
+    expect(none.log.lines).toEqual([]);
+  });
+
   test('it cannot be started: the error reaches the caller, and the next try may succeed', async () => {
     const engines: FakeEngine[] = [];
     let fails = true;

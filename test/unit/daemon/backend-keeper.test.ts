@@ -1,0 +1,176 @@
+import { expect, test } from 'vitest';
+import type { Backend, BackendDesign, BackendInput } from '../../../src/backend/backend.ts';
+import { BackendKeeper, type OpenContext } from '../../../src/daemon/backend-keeper.ts';
+import type { UsableConfig } from '../../../src/daemon/network-view.ts';
+import { CorduroyError } from '../../../src/errors.ts';
+import { formatRoute } from '../../../src/host/state.ts';
+import { Secret } from '../../../src/secret.ts';
+import { DUAL_IFACE, inputWith } from '../backend/fixtures.ts';
+import { RecordedLog } from '../lease/recorded-log.ts';
+
+/** A backend with a device of its name, a route by it to each peer, and data in the lease that it wants of its peers. */
+function backendOf(type: string, data?: string): Backend {
+  return {
+    type,
+    mtu: 1400,
+    attributes: {
+      publicIp: undefined,
+      publicIpv6: undefined,
+      ...(type === 'udp' ? {} : { backendType: type }),
+      ...(data && { backendData: data }),
+    },
+    capabilities: [],
+    warnings: [],
+    isDirect: () => false,
+    objectionTo: ({ attributes }) =>
+      type === 'udp' || attributes.backendType === type ? undefined : `not by ${type}`,
+    desired: ({ peers }) => ({
+      host: {
+        links: [{ name: type, kind: 'tun', mtu: 1400, addresses: [] }],
+        routes: peers.flatMap(({ subnets }) =>
+          subnets.map((prefix) => ({ type: 'unicast', prefix, device: type }) as const),
+        ),
+        sysctls: [],
+      },
+    }),
+  };
+}
+
+const CONTEXT = { iface: DUAL_IFACE } as OpenContext;
+const LEASE = { PublicIP: '192.0.2.2', PublicIPv6: null };
+
+function configOf(backend: BackendDesign): UsableConfig {
+  return {
+    network: { ranges: inputWith({}).ranges, backend: { type: '' } },
+    backend,
+  } as unknown as UsableConfig;
+}
+
+function keeper() {
+  const clock = { at: 0 };
+  const log = new RecordedLog();
+  const started: string[] = [];
+  const keys = new Map([['wg', { privateKey: new Secret('x'), publicKey: 'one' }]]);
+  const made = new BackendKeeper({
+    wireguardKeys: () => keys,
+    runStart: async ({ line }) => {
+      started.push(line);
+      if (line === 'false') throw new CorduroyError('host-command', 'false failed');
+      return 'printed';
+    },
+    now: () => clock.at,
+    log,
+  });
+  return { made, clock, log, started, keys };
+}
+
+function routesOf(made: BackendKeeper, backend: Backend, input: BackendInput): string {
+  const { host } = made.succeed(backend, input).state;
+  return `${host.links.map(({ name }) => name)}: ${host.routes.map(formatRoute)}`;
+}
+
+test('the same backend for as long as config, interface and keys are the same', async () => {
+  const { made, keys } = keeper();
+  const config = configOf({ open: () => backendOf('udp') });
+  const first = await made.ensure(config, CONTEXT);
+  expect(await made.ensure(config, CONTEXT)).toBe(first);
+  expect(await made.ensure(config, { ...CONTEXT, iface: { ...DUAL_IFACE } })).not.toBe(first);
+  const second = await made.ensure(config, CONTEXT);
+  keys.set('wg', { privateKey: new Secret('y'), publicKey: 'two' });
+  expect(await made.ensure(config, CONTEXT)).not.toBe(second);
+  expect(made.leaving).toBeUndefined();
+});
+
+test('what a command prints is known to the backend; it runs once, and again only if it failed', async () => {
+  const { made, started } = keeper();
+  const needing = (line: string) =>
+    configOf({
+      needs: { startCommand: { option: 'PreStartupCommand', line, environment: {}, input: '' } },
+      open: ({ printed }) => backendOf('extension', printed),
+    });
+  const config = needing('echo');
+  const { attributes } = await made.ensure(config, CONTEXT);
+  await made.ensure(config, { ...CONTEXT, iface: { ...DUAL_IFACE } });
+  expect([attributes.backendData, started]).toEqual(['printed', ['echo']]);
+  const failing = needing('false');
+  await expect(made.ensure(failing, CONTEXT)).rejects.toThrow('false failed');
+  await expect(made.ensure(failing, CONTEXT)).rejects.toThrow('false failed');
+  expect(started).toEqual(['echo', 'false', 'false']);
+  expect(made.current?.attributes.backendData).toBe('printed');
+});
+
+test('hosts that have not followed a change are reached by the backend before; those that have, by the new one', async () => {
+  const { made, clock, log } = keeper();
+  const udp = await made.ensure(configOf({ open: () => backendOf('udp') }), CONTEXT);
+  const [followed, stays] = ['10.5.2.0-24', '10.5.3.0-24'];
+  routesOf(made, udp, inputWith({ [followed]: LEASE, [stays]: LEASE }));
+  const vxlan = await made.ensure(configOf({ open: () => backendOf('vxlan') }), CONTEXT);
+  const changed = { ...LEASE, BackendType: 'vxlan' };
+  expect(routesOf(made, vxlan, inputWith({ [followed]: changed, [stays]: LEASE }))).toBe(
+    'vxlan,udp: 10.5.2.0/24 dev vxlan,10.5.3.0/24 dev udp',
+  );
+  expect(made.leaving).toBe(udp);
+
+  // All have followed: for a moment yet, for those that have not heard of this host.
+  const all = inputWith({ [followed]: changed, [stays]: changed });
+  expect(routesOf(made, vxlan, all)).toBe('vxlan,udp: 10.5.2.0/24 dev vxlan,10.5.3.0/24 dev vxlan');
+  clock.at = made.dueAt;
+  expect(routesOf(made, vxlan, all)).toBe('vxlan: 10.5.2.0/24 dev vxlan,10.5.3.0/24 dev vxlan');
+  expect(made.leaving).toBeUndefined();
+  expect(log.lines.join('\n')).toMatch(
+    /changes from udp to vxlan[\s\S]*udp backend is left: every host has followed/,
+  );
+});
+
+test('the backend before goes on to know hosts by what they said before they followed', async () => {
+  const { made } = keeper();
+  const vxlan = await made.ensure(configOf({ open: () => backendOf('vxlan') }), CONTEXT);
+  const name = '10.5.2.0-24';
+  routesOf(made, vxlan, inputWith({ [name]: { ...LEASE, BackendType: 'vxlan' } }));
+  const data: string[] = [];
+  const wireguard = await made.ensure(configOf({ open: () => backendOf('wireguard') }), CONTEXT);
+  const before = made.leaving;
+  if (before === undefined) throw new Error('nothing is left');
+  const { desired } = before;
+  Object.assign(before, {
+    desired: (input: BackendInput) => {
+      data.push(...input.peers.map(({ attributes }) => String(attributes.backendType)));
+      return desired(input);
+    },
+  });
+  routesOf(made, wireguard, inputWith({ [name]: { ...LEASE, BackendType: 'wireguard' } }));
+  expect(data).toEqual(['vxlan']);
+});
+
+test('a host of the old backend is not sent to by one that takes every lease for its own', async () => {
+  const { made } = keeper();
+  const vxlan = await made.ensure(configOf({ open: () => backendOf('vxlan') }), CONTEXT);
+  const stays = inputWith({ '10.5.2.0-24': { ...LEASE, BackendType: 'vxlan' } });
+  routesOf(made, vxlan, stays);
+  const network: Backend = {
+    ...backendOf('udp'),
+    // As udp does: one route for all.
+    desired: ({ ranges }) => ({
+      host: {
+        links: [],
+        routes: ranges.map(({ network: prefix }) => ({ type: 'unicast', prefix, device: 'udp' })),
+        sysctls: [],
+      },
+    }),
+  };
+  const udp = await made.ensure(configOf({ open: () => network }), CONTEXT);
+  expect(routesOf(made, udp, stays)).toBe('vxlan: 10.5.0.0/16 dev udp,10.5.2.0/24 dev vxlan');
+});
+
+test('who does not follow within a minute is not reached, and is named', async () => {
+  const { made, clock, log } = keeper();
+  await made.ensure(configOf({ open: () => backendOf('udp') }), CONTEXT);
+  const vxlan = await made.ensure(configOf({ open: () => backendOf('vxlan') }), CONTEXT);
+  const input = inputWith({ '10.5.3.0-24': LEASE });
+  expect(made.succeed(vxlan, input).rejected).toEqual([]);
+  clock.at = 60_000;
+  expect(made.dueAt).toBe(60_000);
+  const { state, rejected } = made.succeed(vxlan, input);
+  expect([state.host.links.length, rejected.map(({ reason }) => reason)]).toEqual([1, ['not by vxlan']]);
+  expect(log.lines.join('\n')).toContain('hosts that have not followed within 60 s: 1');
+});
