@@ -33,7 +33,7 @@ module.exports = {
     only(
       'only-exec-starts-processes',
       '^(node:)?child_process$',
-      '^src/(host/exec|datapath/launch|lab/processes)\\.ts$',
+      '^src/(host/(exec|shell)|datapath/launch|lab/processes)\\.ts$',
     ),
     restrict('net', [], 'Values, no I/O.'),
     restrict('wire', ['^src/net/'], 'Bytes, no I/O.'),

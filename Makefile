@@ -9,7 +9,8 @@ TOOLS := etcd:etcd-server etcdctl:etcd-client ip:iproute2 nft:nftables iptables:
          iperf3:iperf3 nsenter:util-linux sysctl:procps openssl:openssl
 TEST_TOOLS := clang:clang strace:strace ethtool:ethtool systemd-nspawn:systemd-container mmdebstrap:mmdebstrap \
               dockerd:docker.io /usr/lib/cni/bridge:containernetworking-plugins lintian:lintian man:man-db \
-              busybox:busybox-static zsh:zsh fish:fish
+              busybox:busybox-static zsh:zsh fish:fish wg:wireguard-tools wireguard-go:wireguard-go
+VM_TOOLS := qemu-system-x86_64:qemu-system-x86 wg:wireguard-tools mmdebstrap:mmdebstrap busybox:busybox-static
 HEADERS := /usr/include/stdio.h:libc6-dev /usr/include/linux/if_tun.h:linux-libc-dev
 
 CC      ?= cc
@@ -24,7 +25,7 @@ SOURCES := $(shell find src -name '*.ts')
 NATIVE  := $(wildcard src/datapath/native/*.c src/datapath/native/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check-node packages build-packages test-packages build install uninstall deb check demo test test-sanitized test-chaos test-unit coverage bench soak fuzz clean root
+.PHONY: help setup check-node packages build-packages test-packages build install uninstall deb check demo test test-sanitized test-chaos vm-packages test-vm test-unit coverage bench soak fuzz clean root
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -124,7 +125,7 @@ demo: root setup build ## three hosts on this machine, from nothing to ping and 
 	@KEEP=$(KEEP) examples/demo/demo.sh
 
 test: root build test-packages check deb ## everything: types, lint, unit, contract and whole-program tests
-	node_modules/.bin/vitest run
+	node_modules/.bin/vitest run --project='!vm'
 
 test-sanitized: root build test-packages dist/sanitized/corduroy-datapath ## the network tests on a data plane with ASan and UBSan
 	CORDUROY_TEST_DATAPATH=dist/sanitized/corduroy-datapath node_modules/.bin/vitest run \
@@ -134,14 +135,23 @@ test-chaos: root build test-packages ## random faults of etcd, daemons and addre
 	CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEED=$(CHAOS_SEED) CHAOS_WITHOUT=$(CHAOS_WITHOUT) \
 	  node_modules/.bin/vitest run --project chaos test/chaos/chaos.test.ts
 
+vm-packages: packages
+	$(call install-missing,$(VM_TOOLS))
+
+# Not part of make test: without hardware virtualization it takes minutes.
+test-vm: root build vm-packages ## backends on the kernel's own modules, in two virtual machines (wireguard, ipip and others)
+	node_modules/.bin/vitest run --project vm
+
 test-unit: build ## only the tests that need no root
 	node_modules/.bin/vitest run --project unit
 
 coverage: root setup build ## the tests, with coverage in coverage/
-	node_modules/.bin/vitest run --coverage
+	node_modules/.bin/vitest run --project='!vm' --coverage
 
-bench: root setup build ## the data path against plain routing and VXLAN; memory and start-up of the daemon; large clusters
+bench: root setup build ## the data path, each backend, many peers, memory and start-up of the daemon; large clusters
 	@node test/bench/datapath.mjs --svg dist/bench.svg
+	@node test/bench/backends.mjs
+	@node test/bench/peers.mjs
 	@node test/bench/daemon.mjs
 	@node test/bench/scale.mjs
 

@@ -15,10 +15,15 @@ const EXIT_CODES: Partial<Record<ErrorCode, number>> = {
 };
 
 program.parseAsync().then(
-  () => process.exit(),
+  () => exit(),
   (error: unknown) => {
-    if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : EXIT.usage);
+    if (error instanceof CommanderError) return exit(error.exitCode === 0 ? 0 : EXIT.usage);
     process.stderr.write(`corduroy: ${messageOf(error)}\n`);
-    process.exit((error instanceof CorduroyError && EXIT_CODES[error.code]) || EXIT.unhealthy);
+    exit((error instanceof CorduroyError && EXIT_CODES[error.code]) || EXIT.unhealthy);
   },
 );
+
+/** A pipe holds 64 KiB until somebody reads: process.exit would throw away what is behind that. */
+function exit(code = process.exitCode): void {
+  process.stdout.write('', () => process.exit(code));
+}

@@ -45,6 +45,8 @@ export interface BackendContext {
   readonly names: DeviceNames;
   /** 32 hexadecimal digits, of one machine and instance. */
   readonly nodeId: string;
+  /** Release of the kernel, `6.1.0-18-amd64`; absent: not known. */
+  readonly kernel?: string;
   readonly datapath: DatapathWishes;
   /** As needed, by name. */
   readonly wireguardKeys: ReadonlyMap<string, WireguardKey>;
@@ -80,6 +82,10 @@ export interface Backend {
   readonly warnings: readonly string[];
   /** Why nothing can be sent to the host of a lease, a sentence without its key; `undefined`: it is a peer. */
   readonly objectionTo: (lease: StoredLease) => string | undefined;
+  /** Of a peer, why nothing can be sent to some of its subnets, a sentence without its key; absent: to all or none. */
+  readonly gapIn?: (peer: StoredLease) => string | undefined;
+  /** What no two peers may have in common, in words ("VtepMAC 02:…"): of those that do, the one with the oldest lease is one. */
+  readonly claimsOf?: (lease: StoredLease) => readonly string[];
   /** Whether packets go to a peer plainly, without encapsulation. @param capabilities the peer's */
   readonly isDirect: (peer: StoredLease, capabilities: readonly string[]) => boolean;
   readonly desired: (input: BackendInput) => BackendState;

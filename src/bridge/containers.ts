@@ -7,6 +7,7 @@ import { bridgeLook } from './docker/bridge-look.ts';
 import { DockerSetup } from './docker/docker-setup.ts';
 import { networkLook } from './docker/network-look.ts';
 import { ForeignRules } from './foreign-rules.ts';
+import { RouterGuard } from './router-guard.ts';
 
 /**
  * What the settings ask to be kept in step with the lease.
@@ -19,7 +20,10 @@ export function containerSetups(options: Options, log: Log): ContainerSetup[] {
     const text = `--docker ${docker} and --bridge ${bridge} each give this host's subnet to a bridge: drop one of them`;
     throw new CorduroyError('usage', text);
   }
+  const connectsByOthers = docker !== 'off' || flags['cni-conflist'] !== undefined;
   return [
+    // First: before what it guards against.
+    ...(connectsByOthers ? [new RouterGuard(log, () => performance.now())] : []),
     ...(docker === 'off'
       ? []
       : [new DockerSetup(docker === 'network' ? networkLook(options, log) : bridgeLook(options, log))]),

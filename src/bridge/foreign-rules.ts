@@ -1,6 +1,7 @@
 import type { Options } from '../config/options.ts';
 import { CorduroyError } from '../errors.ts';
 import { type Chains, readAllTables } from '../host/iptables.ts';
+import { readLinks } from '../host/observe.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { ContainerSetup } from './container-setup.ts';
 import type { SubnetEnv } from './subnet-env.ts';
@@ -26,10 +27,9 @@ export class ForeignRules implements ContainerSetup {
   }
 
   async ensure({ families, ipMasq }: SubnetEnv): Promise<void> {
-    const subnet = families.map((family) => family.subnet).find(({ family }) => family === 4);
-    if (subnet === undefined) return;
     if (this.#now() - this.#lookedAt >= LOOK_EVERY) {
-      this.#found = await findRulesInTheWay(this.#options, subnet, ipMasq);
+      const subnets = families.map(({ subnet }) => subnet);
+      this.#found = await findRulesInTheWay(this.#options, subnets, ipMasq);
       this.#lookedAt = this.#now();
     }
     if (this.#found.length > 0) {
@@ -38,22 +38,30 @@ export class ForeignRules implements ContainerSetup {
   }
 }
 
-/** What stands in the way now, and the command that mends it, a sentence each. */
+/** What stands in the way now, and the command that mends it, a sentence each. @param subnets this host's */
 export async function findRulesInTheWay(
   { flags, names }: Options,
-  subnet: Prefix,
+  subnets: readonly Prefix[],
   ipMasq: boolean,
 ): Promise<string[]> {
   const how = flags.docker === 'off' ? 'options' : flags.docker;
   const configure = `corduroy docker configure --how ${how} --restart${names.commandSuffix}`;
-  return rulesInTheWay(await readAllTables(), { subnet, device: names.devices.tun, ipMasq, configure });
+  const tunnels = (await readLinks()).filter(
+    ({ ifname, ifalias, linkinfo }) =>
+      ifname === names.devices.tun || (ifalias === names.linkMark && linkinfo?.info_kind !== 'bridge'),
+  );
+  const devices = tunnels.map(({ ifname }) => ifname);
+  const found = subnets.map(async (subnet) =>
+    rulesInTheWay(await readAllTables(subnet.family), { subnet, devices, ipMasq, configure }),
+  );
+  return (await Promise.all(found)).flat();
 }
 
 export interface OurTraffic {
-  /** This host's subnet. */
+  /** This host's subnet of one family, that of the rules. */
   readonly subnet: Prefix;
-  /** The tunnel device. */
-  readonly device: string;
+  /** The tunnel devices; none where packets of other hosts come by an interface that has others, too. */
+  readonly devices: readonly string[];
   /** Whether Corduroy masquerades, so that nobody else has to. */
   readonly ipMasq: boolean;
   /** The command that gives Docker the subnet so that it stays out of the way. */
@@ -65,11 +73,15 @@ const MASQUERADE = /^-s (\S+) ! -o \S+ -j MASQUERADE$/;
 /** From Docker 28 on, for each container, and for each port in 28.0 and 28.1. */
 const DROP = /^-d (\S+) ! -i \S+ (?:.* )?-j DROP$/;
 
+/** In front of those, of an interface that its operator trusts. */
+const ACCEPT = /^-d (\S+) -i (\S+) -j ACCEPT$/;
+
 /** @returns what stands in the way, and the command that mends it, a sentence each */
 export function rulesInTheWay(
   tables: ReadonlyMap<string, Chains>,
-  { subnet, device, ipMasq, configure }: OurTraffic,
+  { subnet, devices, ipMasq, configure }: OurTraffic,
 ): string[] {
+  const iptables = subnet.family === 4 ? 'iptables' : 'ip6tables';
   const isOfSubnet = (cidr: string | undefined) =>
     cidr !== undefined && Prefix.parseMasked(cidr).overlaps(subnet);
   const masquerades = tables.get('nat')?.get('POSTROUTING') ?? [];
@@ -77,20 +89,24 @@ export function rulesInTheWay(
   const incoming = tables.get('raw')?.get('PREROUTING') ?? [];
   const drop = incoming.find((rule, index) => {
     const [, cidr] = DROP.exec(rule) ?? [];
-    const isTrusted = incoming.slice(0, index).includes(`-d ${cidr} -i ${device} -j ACCEPT`);
-    return isOfSubnet(cidr) && !isTrusted;
+    if (!isOfSubnet(cidr)) return false;
+    const accepted = incoming.slice(0, index).flatMap((before) => {
+      const [, address, device] = ACCEPT.exec(before) ?? [];
+      return device !== undefined && address === cidr ? [device] : [];
+    });
+    return accepted.length === 0 || !devices.every((device) => accepted.includes(device));
   });
   return [
     ...(masquerade === undefined
       ? []
       : [
           `Docker masquerades what containers of ${subnet} send to those of other hosts, which then do not see their ` +
-            `addresses: iptables -t nat -D POSTROUTING ${masquerade} removes its rule, and ${configure} keeps it away`,
+            `addresses: ${iptables} -t nat -D POSTROUTING ${masquerade} removes its rule, and ${configure} keeps it away`,
         ]),
     ...(drop === undefined
       ? []
       : [
-          `Docker (28 and newer) drops what other hosts send to containers of ${subnet} (iptables -t raw -S PREROUTING ` +
+          `Docker (28 and newer) drops what other hosts send to containers of ${subnet} (${iptables} -t raw -S PREROUTING ` +
             `shows: ${drop}): ${configure} makes it let them in`,
         ]),
   ];

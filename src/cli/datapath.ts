@@ -41,7 +41,7 @@ function restartCommand(): Command {
 Asks the data plane to end, and ends one that hangs; the daemon starts another one, which gets the same configuration and the whole table.
 Packets are dropped meanwhile: the command says for how long. Connections through the overlay outlive it.
 
-Exit code: 0 the new one holds the table, 1 the old one does not end, 3 the daemon does not answer (then nothing was
+Exit code: 0 the new one holds the table, 1 the old one does not end or none is needed, 3 the daemon does not answer (then nothing was
 done: nobody would start another), 4 the time is up and there is no new one.
 
 Examples:
@@ -82,7 +82,12 @@ export async function replaceEngine(
   readStatus: () => Promise<StatusDocument>,
   timeout: number,
 ): Promise<Replacement> {
-  const { engine: before } = await requireDaemon(readStatus);
+  const { engine: before, carriedBy } = await requireDaemon(readStatus);
+  if (carriedBy === 'kernel') {
+    const text =
+      "this network's backend has no data plane process: the kernel carries its packets, and goes on";
+    throw new CorduroyError('datapath', text);
+  }
   const started = performance.now();
   const ran = await stop();
   for (;;) {

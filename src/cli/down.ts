@@ -15,7 +15,9 @@ export function downCommand(): Command {
       'after',
       `
 Removes the devices, routes, firewall rules, sockets and subnet.env of this daemon (or --instance), and nothing else.
-Files written by corduroy docker-opts stay. Without --release the lease stays in etcd until it expires, so that this
+Files written by corduroy docker-opts stay, and so does
+IPv6 forwarding of the whole host (net.ipv6.conf.all.forwarding, and accept_ra=2), which a network with IPv6 takes on Linux
+before 6.17: other programs may have come to rely on it. Without --release the lease stays in etcd until it expires, so that this
 host gets the same subnet when it comes back.
 
 Examples:

@@ -1,20 +1,13 @@
-import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Command, InvalidArgumentError } from 'commander';
-import { wholeNumber } from '../config/command-line.ts';
-import { formatProblem } from '../config/network-config.ts';
-import { CorduroyError, messageOf } from '../errors.ts';
-import { containerAddress, Lab, labConfig, requireTools } from '../lab/lab.ts';
-import { pingMatrix } from '../lab/ping-matrix.ts';
+import { Command } from 'commander';
+import { CorduroyError } from '../errors.ts';
+import { Lab } from '../lab/lab.ts';
+import { type PingResult, pingMatrix } from '../lab/ping-matrix.ts';
 import { runInNamespace } from '../lab/processes.ts';
-import { LAB_NAME, type LabHost, type LabSpec, labFolder, MAX_HOSTS } from '../lab/topology.ts';
-import { Prefix } from '../net/prefix.ts';
-import { examineConfig } from './config.ts';
 import { EXIT, print, printJson, requireRoot } from './context.ts';
 import { bad, good, table } from './format.ts';
-
-/** The built programs lie one folder up from this file. */
-const PROGRAMS = dirname(dirname(fileURLToPath(import.meta.url)));
+import { describeLab } from './lab/describe.ts';
+import { findHost, findLab, labNameOption } from './lab/find-lab.ts';
+import { upCommand } from './lab/up.ts';
 
 export function labCommand(): Command {
   const command = new Command('lab').description(
@@ -28,93 +21,6 @@ export function labCommand(): Command {
     .addCommand(statusCommand())
     .addCommand(pingCommand())
     .addCommand(downCommand());
-}
-
-function labNameOption(command: Command): Command {
-  return command.option('--name <NAME>', 'the lab, 1 to 8 of a-z and 0-9', parseName, 'lab');
-}
-
-function parseName(text: string): string {
-  if (!LAB_NAME.test(text)) throw new InvalidArgumentError('It has 1 to 8 of the characters a-z and 0-9.');
-  return text;
-}
-
-function parseNetwork(text: string): string {
-  try {
-    return Prefix.parse(text).toString();
-  } catch (error) {
-    throw new InvalidArgumentError(messageOf(error));
-  }
-}
-
-interface UpSettings {
-  readonly name: string;
-  readonly hosts: number;
-  readonly network: string;
-  readonly mtu: number;
-}
-
-function upCommand(): Command {
-  const command = new Command('up')
-    .description('start a lab, or add hosts to one that is up')
-    .option('--hosts <N>', 'how many hosts', wholeNumber(1, MAX_HOSTS), 3)
-    .option('--network <CIDR>', 'the overlay', parseNetwork, '10.244.0.0/16')
-    .option('--mtu <BYTES>', 'of the links between the hosts', wholeNumber(576, 9000), 1500)
-    .addHelpText(
-      'after',
-      `
-Examples:
-  corduroy lab up
-  corduroy lab up --hosts 5 && corduroy lab ping
-`,
-    )
-    .action(async ({ name, hosts, network, mtu }: UpSettings) => {
-      requireRoot('corduroy lab');
-      const lab = Lab.find(name, PROGRAMS) ?? (await startLab({ name, network, mtu }));
-      for (const option of ['network', 'mtu'] as const) {
-        const asked = command.getOptionValueSource(option) === 'cli' && { network, mtu }[option];
-        if (asked !== false && asked !== lab.spec[option]) {
-          const text = `lab ${name} is up with --${option} ${lab.spec[option]}`;
-          throw new CorduroyError('usage', `${text}: end it first, with: corduroy lab down --name ${name}`);
-        }
-      }
-      try {
-        for (let index = lab.hosts().length + 1; index <= hosts; index++) {
-          const host = await lab.addHost(index);
-          print(`${host.name} is ready`);
-        }
-      } catch (error) {
-        process.stderr.write(
-          `corduroy: the lab did not come up; what there is stays for a look: corduroy lab down --name ${name} removes it\n`,
-        );
-        throw error;
-      }
-      print(
-        `\n${await describe(lab)}\n\nTry:  corduroy lab ping --name ${name}\n      corduroy lab exec --name ${name} h1 -- corduroy status`,
-      );
-    });
-  return labNameOption(command);
-}
-
-/** A lab that does not get as far as its network config, or is interrupted before, is removed again. */
-async function startLab(spec: LabSpec): Promise<Lab> {
-  const problems = examineConfig(labConfig(spec.network)).problems;
-  if (problems.length > 0)
-    throw new CorduroyError('usage', `--network: ${problems.map(formatProblem).join('; ')}`);
-  const lab = new Lab(spec, PROGRAMS);
-  await requireTools();
-  const interrupted = () => void Lab.down(spec.name).finally(() => process.exit(130));
-  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
-  try {
-    await lab.start();
-  } catch (error) {
-    await Lab.down(spec.name);
-    throw error;
-  } finally {
-    process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
-  }
-  print('etcd is up');
-  return lab;
 }
 
 function execCommand(): Command {
@@ -134,9 +40,9 @@ Examples:
     .action(async (place: string, words: string[], { name }: { name: string }) => {
       const lab = findLab(name);
       const host = findHost(lab, place);
-      const namespace = host.container.name === place ? host.container.namespace : host.namespace;
       const command = words[0] === '--' ? words.slice(1) : words;
-      process.exitCode = await runInNamespace(namespace, command, lab.environment(host));
+      const where = host.container.name === place ? host.container.namespace : host;
+      process.exitCode = await runInNamespace(where, command, lab.environment(host));
     });
   return labNameOption(command);
 }
@@ -154,7 +60,7 @@ Examples:
     )
     .action(async ({ name, json }: { name: string; json?: true }) => {
       const lab = findLab(name);
-      if (!json) return print(await describe(lab));
+      if (!json) return print(await describeLab(lab));
       const documents = lab
         .hosts()
         .map(async (host) => [host.name, await lab.status(host).catch(() => null)] as const);
@@ -184,17 +90,8 @@ Examples:
           `lab ${name} has one container, and nobody to ping: corduroy lab up --hosts 2`,
         );
       const results = await pingMatrix(lab);
-      if (json) {
-        printJson({ schema: 1, pings: results });
-      } else {
-        const names = [...new Set(results.map(({ from }) => from))];
-        const cell = (from: string, to: string) => {
-          if (from === to) return '-';
-          const time = results.find((one) => one.from === from && one.to === to)?.roundTrip;
-          return time === undefined ? 'no answer' : `${time.toFixed(2)} ms`;
-        };
-        print(table([['', ...names], ...names.map((from) => [from, ...names.map((to) => cell(from, to))])]));
-      }
+      if (json) printJson({ schema: 1, pings: results });
+      else print(formatPings(results));
       const lost = results.filter(({ roundTrip }) => roundTrip === undefined).length;
       if (!json)
         print(
@@ -230,46 +127,19 @@ Examples:
   return labNameOption(command);
 }
 
-function findLab(name: string): Lab {
-  requireRoot('corduroy lab');
-  const lab = Lab.find(name, PROGRAMS);
-  if (lab === undefined)
-    throw new CorduroyError(
-      'usage',
-      `there is no lab ${name} (${labFolder(name)}): start it with: corduroy lab up --name ${name}`,
-    );
-  return lab;
-}
-
-function findHost(lab: Lab, place: string): LabHost {
-  const hosts = lab.hosts();
-  const host = hosts.find((one) => one.name === place || one.container.name === place);
-  if (host === undefined)
-    throw new CorduroyError(
-      'usage',
-      `${place} is not in the lab; there are ${hosts.flatMap((one) => [one.name, one.container.name]).join(', ')}`,
-    );
-  return host;
-}
-
-async function describe(lab: Lab): Promise<string> {
-  const rows = lab.hosts().map(async (host) => {
-    const status = await lab.status(host).catch(() => undefined);
-    if (status === undefined)
-      return [host.name, host.address, '-', host.container.name, '-', '-', 'no daemon'];
-    const subnets = status.lease?.subnets ?? [];
-    return [
-      host.name,
-      host.address,
-      subnets.join(' ') || '-',
-      host.container.name,
-      subnets.length > 0 ? containerAddress(subnets) : '-',
-      String(status.peers.length),
-      status.problems.length === 0 ? 'well' : status.problems.join('; '),
-    ];
+/** A table for each family. */
+function formatPings(results: readonly PingResult[]): string {
+  const families = [...new Set(results.map(({ family }) => family))];
+  const tables = families.map((family) => {
+    const pings = results.filter((one) => one.family === family);
+    const names = [...new Set(pings.flatMap(({ from, to }) => [from, to]))];
+    const cell = (from: string, to: string) => {
+      const ping = pings.find((one) => one.from === from && one.to === to);
+      if (ping === undefined) return '-';
+      return ping.roundTrip === undefined ? 'no answer' : `${ping.roundTrip.toFixed(2)} ms`;
+    };
+    const corner = families.length > 1 ? `IPv${family}` : '';
+    return table([[corner, ...names], ...names.map((from) => [from, ...names.map((to) => cell(from, to))])]);
   });
-  return table([
-    ['HOST', 'ADDRESS', 'SUBNET', 'CONTAINER', 'ADDRESS', 'PEERS', 'HEALTH'],
-    ...(await Promise.all(rows)),
-  ]);
+  return tables.join('\n\n');
 }

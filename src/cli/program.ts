@@ -16,6 +16,7 @@ import { reloadCommand } from './reload.ts';
 import { statusCommand } from './status.ts';
 import { tokenCommand } from './token.ts';
 import { waitCommand } from './wait.ts';
+import { wireguardCommand } from './wireguard.ts';
 
 /** The operator's command with all its commands: what is run, and what the manual and the completion are made from. */
 export function corduroyProgram(): Command {
@@ -46,6 +47,7 @@ Examples:
     waitCommand(),
     reloadCommand(),
     datapathCommand(),
+    wireguardCommand(),
     dockerCommand(),
     dockerOptsCommand(),
     cniCommand(),

@@ -54,19 +54,20 @@ export function formatStatus(status: StatusDocument): string {
       'interface',
       iface ? `${iface.name} (${formatAddresses(iface)}, MTU ${iface.mtu}): ${iface.why}` : 'not chosen yet',
     ],
-    [
-      'engine',
-      engine
-        ? `${engine.name} ${engine.build} (pid ${engine.pid}), MTU ${status.mtu}, routes: ${engine.routes}`
-        : 'not connected',
-    ],
+    ['MTU', String(status.mtu ?? 'unknown')],
+    ...(status.wireguard === undefined
+      ? []
+      : [['wireguard', formatCarrier(status.wireguard)] as [string, string]]),
+    ...(engine || status.carriedBy === 'engine'
+      ? [['engine', formatEngine(engine)] as [string, string]]
+      : []),
     ...(engine && engine.build !== status.version
       ? [['', formatBuilds(engine, status)] as [string, string]]
       : []),
     ...(engine && engine.offloads.length > 0
       ? [['offloads', formatOffloads(engine.offloads)] as [string, string]]
       : []),
-    ['drops', engine ? formatDrops(engine) : 'unknown'],
+    ...(engine ? [['drops', formatDrops(engine)] as [string, string]] : []),
     ['subnet.env', status.subnetFile],
     ...(status.bridge ? [['bridge', status.bridge] as [string, string]] : []),
     ['daemon', `corduroyd ${status.version} (pid ${status.pid}), since ${status.startedAt}`],
@@ -80,14 +81,26 @@ export function formatStatus(status: StatusDocument): string {
   return [
     ...facts.map(([name, text]) => `${dim(name.padEnd(width))}  ${text}`),
     '',
-    formatPeers(status.peers),
+    formatPeers(status),
     ...(ignored.length > 0 ? ['', ...ignored] : []),
     '',
     ...health,
   ].join('\n');
 }
 
-function formatPeers(peers: readonly PeerStatus[]): string {
+function formatCarrier(carrier: NonNullable<StatusDocument['wireguard']>): string {
+  return carrier === 'kernel'
+    ? 'by the kernel'
+    : 'by wireguard-go, since the kernel has none: slower (modprobe wireguard, then ip link delete the device)';
+}
+
+function formatEngine(engine: EngineStatus | undefined): string {
+  return engine === undefined
+    ? 'not connected'
+    : `${engine.name} ${engine.build} (pid ${engine.pid}), routes: ${engine.routes}`;
+}
+
+function formatPeers({ peers, engine }: StatusDocument): string {
   if (peers.length === 0) return 'no peers';
   const paths = peers.map(formatPath);
   const withPaths = paths.some((path) => path !== '');
@@ -97,18 +110,25 @@ function formatPeers(peers: readonly PeerStatus[]): string {
     peer.publicIp,
     peer.subnets.join(' '),
     peer.backend,
-    `${peer.sentPackets} packets, ${bytes(peer.sentBytes)}`,
-    `${peer.receivedPackets} packets, ${bytes(peer.receivedBytes)}`,
+    // What the kernel carries, nobody counts.
+    ...(engine ? [counted(peer.sentPackets, peer.sentBytes)] : []),
+    ...(engine ? [counted(peer.receivedPackets, peer.receivedBytes)] : []),
     ...(withPaths ? [paths[index] ?? ''] : []),
   ]);
   const path = withPaths ? ['PATH'] : [];
   const name = withNames ? ['HOST'] : [];
-  return table([[...name, 'PEER', 'SUBNET', 'BACKEND', 'SENT', 'RECEIVED', ...path], ...rows]);
+  const counters = engine ? ['SENT', 'RECEIVED'] : [];
+  return table([[...name, 'PEER', 'SUBNET', 'BACKEND', ...counters, ...path], ...rows]);
 }
 
-/** What is less than it could be on the way to the peer; empty when nothing is known to be. */
-function formatPath({ pathMtu, noSegment }: PeerStatus): string {
+function counted(packets: number, total: number): string {
+  return `${packets} packets, ${bytes(total)}`;
+}
+
+/** Whether it is a plain one, and what is less than it could be; empty for a tunnel that nothing is known to be less of. */
+function formatPath({ path, pathMtu, noSegment }: PeerStatus): string {
   const parts = [
+    ...(path === 'direct' ? [path] : []),
     ...(pathMtu === undefined ? [] : [`takes ${pathMtu} bytes`]),
     ...(noSegment === undefined ? [] : [`sent one by one: ${printable(noSegment)}`]),
   ];

@@ -53,7 +53,8 @@ const brokenNameRule = (value: string) =>
 
 const brokenNetworkRule = (value: string) => {
   try {
-    return Prefix.parse(value).family === 4 ? undefined : 'it has to be an IPv4 network';
+    Prefix.parse(value);
+    return undefined;
   } catch (error) {
     return messageOf(error);
   }

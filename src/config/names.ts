@@ -86,6 +86,8 @@ export const RUN_FILES = {
   dockerEnvironment: 'docker.env',
   /** What the daemon has put on this host: `corduroy down` works from it when the daemon is gone. */
   state: 'state.json',
+  /** Which of the extension backend's commands have been run. */
+  commands: 'commands.json',
 } as const;
 
 /** Files in the state-dir. */

@@ -1,5 +1,5 @@
 import { CorduroyError, messageOf } from '../errors.ts';
-import { ADDRESS_BITS, Ip } from '../net/ip.ts';
+import { ADDRESS_BITS, type Family, Ip } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { printable } from '../printable.ts';
 import { Document, type Problem } from './document.ts';
@@ -85,9 +85,11 @@ export function parseNetworkConfig(text: string): Checked<NetworkConfig> {
   try {
     parsed = JSON.parse(text);
   } catch (error) {
-    return broken([
-      { key: 'the document', value: text, rule: `has to be JSON: ${printable(messageOf(error))}` },
-    ]);
+    // A pre-shared key is in no message, also where quotes or braces around it are missing.
+    const problem = /psk/i.test(text)
+      ? { value: undefined, rule: 'has to be JSON (it is not shown, since it holds a PSK)' }
+      : { value: text, rule: `has to be JSON: ${printable(messageOf(error))}` };
+    return broken([{ key: 'the document', ...problem }]);
   }
   if (!isObject(parsed)) {
     return broken([
@@ -115,6 +117,20 @@ export function parseNetworkConfig(text: string): Checked<NetworkConfig> {
     problems,
     unknownKeys: document.keysBut(KNOWN_KEYS),
   };
+}
+
+/** Each once, IPv4 first. */
+export function familiesOf(ranges: readonly SubnetRange[]): Family[] {
+  return ([4, 6] as const).filter((family) => ranges.some(({ network }) => network.family === family));
+}
+
+/** In words: `10.5.0.0/16, subnets of /24 from 10.5.1.0 to 10.5.255.0; backend udp`. */
+export function describeNetwork({ ranges, backend }: NetworkConfig): string {
+  const texts = ranges.map(
+    ({ network, subnetLen, subnetMin, subnetMax }) =>
+      `${network}, subnets of /${subnetLen} from ${subnetMin} to ${subnetMax}`,
+  );
+  return `${texts.join('; ')}; backend ${printable(backend.type)}`;
 }
 
 /** One line for a log or a terminal. */
@@ -203,10 +219,14 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+function hidden(key: string, value: unknown): unknown {
+  return key.toLowerCase() === 'psk' ? '(hidden)' : value;
+}
+
 /** JSON for one line of a message; of what JSON.stringify cannot take (nesting beyond the stack), only that it is there. */
 function jsonOf(value: unknown): string {
   try {
-    return printable(JSON.stringify(value), 150);
+    return printable(JSON.stringify(value, hidden), 150);
   } catch {
     return 'too deeply nested';
   }

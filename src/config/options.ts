@@ -223,7 +223,6 @@ function unknownVariables(environment: NodeJS.ProcessEnv): string[] {
 function withoutEffect(values: FlagValues): string[] {
   const reasons: Partial<Record<FlagName, string>> = {
     'net-config-path': "Corduroy reads the network config from etcd (see 'corduroy config set --help')",
-    'public-ipv6': 'no backend carries packets over IPv6 yet',
   };
   const unused = Object.entries(reasons).flatMap(([name, reason]) =>
     values[name as FlagName] === undefined ? [] : [`--${name} has no effect: ${reason}`],

@@ -7,8 +7,18 @@ import type {
   OperatorCommand,
   WireguardKey,
 } from '../backend/backend.ts';
-import { formatRoute, type HostState, type RouteState, routeDestination } from '../host/state.ts';
-import type { StoredLease } from '../lease/lease-table.ts';
+import { CorduroyError } from '../errors.ts';
+import {
+  type ExternalInterface,
+  formatRoute,
+  type HostState,
+  type RouteState,
+  routeDestination,
+} from '../host/state.ts';
+import type { LeaseAttributes } from '../lease/lease-record.ts';
+import type { RejectedLease, StoredLease } from '../lease/lease-table.ts';
+import type { Family } from '../net/ip.ts';
+import type { Prefix } from '../net/prefix.ts';
 import type { Log } from '../observe/log.ts';
 import type { UsableConfig } from './network-view.ts';
 
@@ -16,6 +26,9 @@ import type { UsableConfig } from './network-view.ts';
 const LEAVE_WITHIN = 60_000;
 /** Milliseconds for which it goes on when nobody needs it any more: the others may not have heard of this host yet. */
 const LEAVE_AFTER = 3000;
+
+/** Bytes. */
+const MIN_IPV6_MTU = 1280;
 
 export interface BackendKeeperOptions {
   /** Makes those that are not there yet. @throws CorduroyError `host-file` */
@@ -29,10 +42,18 @@ export interface BackendKeeperOptions {
 
 export type OpenContext = Omit<BackendContext, 'wireguardKeys' | 'printed' | 'families'>;
 
-/** What is brought about now, and what nobody can be reached by. */
+/** What is brought about now. */
 export interface Succession {
   readonly state: BackendState;
-  readonly rejected: readonly { readonly lease: StoredLease; readonly reason: string }[];
+  /** Whose hosts cannot be reached. */
+  readonly rejected: readonly Refusal[];
+  /** Whose hosts can be reached in one family, and not in the other. */
+  readonly gaps: readonly RejectedLease[];
+}
+
+interface Refusal {
+  readonly lease: StoredLease;
+  readonly reason: string;
 }
 
 interface Leaving {
@@ -93,6 +114,7 @@ export class BackendKeeper {
       return this.#backend;
     const families = config.network.ranges.map(({ network }) => network.family);
     const opened = open({ ...context, families, wireguardKeys, printed: await this.#print(needs) });
+    requireRoom(opened, families, context.iface);
     if (this.#backend !== undefined && before?.config !== config && !isAlike(this.#backend, opened))
       this.#leave(this.#backend, opened);
     this.#backend = opened;
@@ -101,34 +123,51 @@ export class BackendKeeper {
     return opened;
   }
 
-  /** What the host should hold, with regard to the backend that is being left. */
-  succeed(backend: Backend, input: BackendInput): Succession {
+  /**
+   * What the host should hold, with regard to the backend that is being left.
+   * @param published what this host's own lease says: while it is not of the new backend, the others do not send by that
+   */
+  succeed(backend: Backend, input: BackendInput, published?: LeaseAttributes): Succession {
     const peers: StoredLease[] = [];
-    const rejected: { lease: StoredLease; reason: string }[] = [];
+    const rejected: Refusal[] = [];
+    const gaps: RejectedLease[] = [];
+    const claims = new Map<string, string>();
     for (const lease of input.peers) {
-      const reason = backend.objectionTo(lease);
-      if (reason === undefined) peers.push(lease);
-      else rejected.push({ lease, reason });
+      const reason = backend.objectionTo(lease) ?? claimedAlready(lease, backend, claims);
+      if (reason !== undefined) {
+        rejected.push({ lease, reason });
+        continue;
+      }
+      peers.push(lease);
+      const gap = backend.gapIn?.(lease);
+      if (gap !== undefined) gaps.push({ entry: lease.entry, reason: `in part: ${gap}` });
     }
     this.#lastPeers = input.peers;
     const state = backend.desired({ ...input, peers });
     const leaving = this.#leaving;
-    if (leaving === undefined) return { state, rejected };
+    if (leaving === undefined) return { state, rejected, gaps };
     const { now, log } = this.#options;
     const staying = new Set(input.peers.filter((lease) => stays(lease, leaving.backend)));
-    leaving.emptyAt = staying.size > 0 ? Number.POSITIVE_INFINITY : Math.min(leaving.emptyAt, now());
+    const isPublished = published === undefined || published.backendType === backend.attributes.backendType;
+    leaving.emptyAt =
+      staying.size > 0 || !isPublished ? Number.POSITIVE_INFINITY : Math.min(leaving.emptyAt, now());
     if (now() >= this.dueAt) {
       if (leaving.backend.type !== backend.type)
         log.info(`the ${leaving.backend.type} backend is left: ${summaryOf(staying.size)}`);
       this.#leaving = undefined;
-      return { state, rejected };
+      return { state, rejected, gaps };
     }
     // Also what was known of those that have followed: they may not have heard yet that this host has.
     const oldPeers = input.peers.flatMap((lease) =>
       staying.has(lease) ? [lease] : (leaving.known.get(lease.entry.key) ?? []),
     );
     const old = leaving.backend.desired({ ...input, peers: oldPeers });
-    return { state: both(state, old), rejected: rejected.filter(({ lease }) => !staying.has(lease)) };
+    const subnets = [...staying].flatMap((lease) => lease.subnets);
+    return {
+      state: both(state, old, subnets),
+      rejected: rejected.filter(({ lease }) => !staying.has(lease)),
+      gaps,
+    };
   }
 
   #leave(before: Backend, next: Backend): void {
@@ -158,6 +197,29 @@ export class BackendKeeper {
   }
 }
 
+/** @param claims of the peers with older leases, and their keys: those of this one are added */
+function claimedAlready(
+  lease: StoredLease,
+  { claimsOf }: Backend,
+  claims: Map<string, string>,
+): string | undefined {
+  const own = claimsOf?.(lease) ?? [];
+  const double = own.find((claim) => claims.has(claim));
+  if (double !== undefined) return `its ${double} is that of ${claims.get(double)}, too, which is older`;
+  for (const claim of own) claims.set(claim, lease.entry.key);
+  return undefined;
+}
+
+/** @throws CorduroyError `no-interface`: the kernel has no IPv6 on a device of less than 1280 bytes (RFC 8200 5) */
+function requireRoom({ type, mtu }: Backend, families: readonly Family[], iface: ExternalInterface): void {
+  if (mtu >= MIN_IPV6_MTU || !families.includes(6)) return;
+  throw new CorduroyError(
+    'no-interface',
+    `the MTU of ${iface.name}, ${iface.mtu}, leaves ${mtu} bytes for a packet with the ${type} backend, and IPv6 needs ` +
+      `${MIN_IPV6_MTU}: raise it by ${MIN_IPV6_MTU - mtu}, choose another --iface, or set EnableIPv6 to false`,
+  );
+}
+
 /** Whether a lease says that its host still goes by the backend that is being left. Of udp and alloc it says nothing. */
 function stays(lease: StoredLease, { type, objectionTo }: Backend): boolean {
   const { backendType } = lease.attributes;
@@ -178,19 +240,28 @@ function isAlike(one: Backend, other: Backend): boolean {
   return textOf(one) === textOf(other);
 }
 
-/** Where they want the same link, or a route to the same destination, the first has its way. */
-function both(state: BackendState, old: BackendState): BackendState {
+/**
+ * Where they want the same link, or a route to the same destination, the first has its way. Of a whole network, what stays
+ * with the other is routed apart.
+ *
+ * @param staying subnets of those that go by the old one
+ */
+function both(state: BackendState, old: BackendState, staying: readonly Prefix[]): BackendState {
   const names = new Set(state.host.links.map(({ name }) => name));
   const destinations = new Set(state.host.routes.map(destinationOf));
   const links = old.host.links.filter(({ name }) => !names.has(name));
   const kept = new Set(links.map(({ name }) => name));
   const oldNames = new Set(old.host.links.map(({ name }) => name));
+  const isFree = (route: RouteState) => !destinations.has(destinationOf(route));
   const isKept = (route: RouteState) =>
-    !destinations.has(destinationOf(route)) &&
-    (route.type !== 'unicast' || kept.has(route.device) || !oldNames.has(route.device));
+    isFree(route) && (route.type !== 'unicast' || kept.has(route.device) || !oldNames.has(route.device));
+  const apart = old.host.routes.flatMap((route) => {
+    if (route.type !== 'unicast' || isFree(route) || !kept.has(route.device)) return [];
+    return staying.filter((prefix) => route.prefix.covers(prefix)).map((prefix) => ({ ...route, prefix }));
+  });
   const host: HostState = {
     links: [...state.host.links, ...links],
-    routes: [...state.host.routes, ...old.host.routes.filter(isKept)],
+    routes: [...state.host.routes, ...old.host.routes.filter(isKept), ...apart.filter(isFree)],
     sysctls: [...state.host.sysctls, ...old.host.sysctls],
   };
   const datapath = state.datapath ?? old.datapath;

@@ -1,12 +1,15 @@
 import type { SubnetRange } from '../config/network-config.ts';
 import type { ExternalInterface } from '../host/state.ts';
-import { fitsRanges } from '../lease/decide.ts';
+import { fitsRange } from '../ipam/pick-subnet.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { LastingProblem, Log } from '../observe/log.ts';
 import { addressInside } from './interface-keeper.ts';
 import type { ConfigReading, UsableConfig } from './network-view.ts';
 
-/** Chooses the network config to go by: the newest that can be used and leaves this host its subnet, or the one in use. */
+/**
+ * Chooses the network config to go by: the newest that can be used, and leaves this host the subnets that containers have
+ * addresses of or was written by force; or the one in use.
+ */
 export class ConfigChoice {
   readonly #problem: LastingProblem;
   readonly #log: Log;
@@ -23,7 +26,7 @@ export class ConfigChoice {
    * @param iface by which it reaches the others, if that is known
    */
   choose(
-    { usable, objection, unknownKeys }: ConfigReading,
+    { usable, objection, unknownKeys, isForced }: ConfigReading,
     inUse: UsableConfig | undefined,
     subnets: readonly Prefix[],
     iface: ExternalInterface | undefined,
@@ -34,11 +37,12 @@ export class ConfigChoice {
       this.#problem.raise(`${objection}${going}`);
       return inUse;
     }
-    const fits = (ranges: readonly SubnetRange[]) => fitsRanges(subnets, ranges);
-    if (inUse !== undefined && fits(inUse.network.ranges) && !fits(usable.network.ranges)) {
+    const lost = inUse === undefined ? [] : takenAway(subnets, inUse.network.ranges, usable.network.ranges);
+    if (lost.length > 0 && !isForced) {
       this.#problem.raise(
-        `the network config has changed, and this host's subnet ${subnets.join(' and ')} does not fit it. Going on with the one ` +
-          'before; to lease another subnet, restart corduroyd, and then the containers',
+        `the network config has changed, and this host's subnet ${lost.join(' and ')} does not fit it. Going on with the ` +
+          'one before. To have every host lease one that fits, and then restart its containers: ' +
+          'corduroy config get | corduroy config set --force -',
       );
       return inUse;
     }
@@ -60,4 +64,15 @@ export class ConfigChoice {
     }
     this.#saidUnknownKeys = keys;
   }
+}
+
+/** The subnets that fit the ranges before and none of those after: their length, place or family is another. */
+function takenAway(
+  subnets: readonly Prefix[],
+  before: readonly SubnetRange[],
+  after: readonly SubnetRange[],
+): Prefix[] {
+  const fits = (subnet: Prefix, ranges: readonly SubnetRange[]) =>
+    ranges.some((range) => fitsRange(range, subnet));
+  return subnets.filter((subnet) => fits(subnet, before) && !fits(subnet, after));
 }

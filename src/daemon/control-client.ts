@@ -2,6 +2,7 @@ import { request } from 'node:http';
 import { z } from 'zod';
 import { CorduroyError } from '../errors.ts';
 import { printable } from '../printable.ts';
+import type { Rotation } from './wireguard-rotation.ts';
 
 /** Milliseconds: a round that waits for etcd has to run into its deadline before another daemon takes its place. */
 const RELOAD_TIMEOUT = 60_000;
@@ -16,6 +17,21 @@ const reloadedSchema = z.object({ changed: z.array(z.string()) });
 export async function reloadDaemon(socketPath: string): Promise<readonly string[]> {
   const answer = await daemonRequest(socketPath, 'POST', '/v1/reload', RELOAD_TIMEOUT);
   return reloadedSchema.parse(answer).changed;
+}
+
+const rotationSchema = z.object({
+  before: z.string(),
+  after: z.string(),
+  lease: z.string(),
+  tookMs: z.number(),
+});
+
+/**
+ * Has a daemon give its host another WireGuard key.
+ * @throws CorduroyError as `daemonRequest` does
+ */
+export async function rotateWireguardKey(socketPath: string): Promise<Rotation> {
+  return rotationSchema.parse(await daemonRequest(socketPath, 'POST', '/v1/wireguard/rotate', 30_000));
 }
 
 /**

@@ -4,12 +4,15 @@ import { connect } from 'node:net';
 import { CorduroyError, isCode, messageOf } from '../errors.ts';
 import { daemonRequest } from './control-client.ts';
 import type { StatusDocument } from './status.ts';
+import type { Rotation } from './wireguard-rotation.ts';
 
 /** What the daemon's socket offers: HTTP, JSON, for root only (mode 0600). */
 export interface ControlHandlers {
   readonly status: () => Promise<StatusDocument>;
   /** Reads the settings again, and takes them up. Rejects with `usage` when they cannot be used: nothing is changed then. */
   readonly reload: () => Promise<Reloaded>;
+  /** Gives this host another WireGuard key. Rejects when it has the one before, still or again. */
+  readonly rotateWireguardKey: () => Promise<Rotation>;
   /** Ends the daemon; with `release`, gives its lease back first. */
   readonly stop: (release: boolean) => Promise<void>;
 }
@@ -99,6 +102,8 @@ async function respond(request: IncomingMessage, handlers: ControlHandlers): Pro
       return handlers.status();
     case 'POST /v1/reload':
       return handlers.reload();
+    case 'POST /v1/wireguard/rotate':
+      return handlers.rotateWireguardKey();
     case 'POST /v1/stop':
       await handlers.stop(false);
       return {};
@@ -106,7 +111,9 @@ async function respond(request: IncomingMessage, handlers: ControlHandlers): Pro
       await handlers.stop(true);
       return {};
     default:
-      throw new NotFound('there are GET /v1/status, POST /v1/reload and POST /v1/stop');
+      throw new NotFound(
+        'there are GET /v1/status, POST /v1/reload, POST /v1/wireguard/rotate and POST /v1/stop',
+      );
   }
 }
 

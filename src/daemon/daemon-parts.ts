@@ -42,8 +42,13 @@ export interface OperatorCommands {
   /** @returns what it printed, trimmed. @throws CorduroyError `host-command` */
   start(command: OperatorCommand): Promise<string>;
   /**
-   * Runs what has to be and has not been yet, also by a daemon before this one; absent: none is wanted any more.
+   * Runs what has to be and has not been yet, also by a daemon before this one; absent: none is wanted any more. What
+   * takes long goes on beside the rounds.
    * @throws CorduroyError `host-command` when one fails: it is tried again with a later call
    */
   ensure(wish: CommandState | undefined): Promise<void>;
+  /** Whether what this host needs of them to connect containers has been run. */
+  readonly isStarted: boolean;
+  /** When `ensure` has to be called again at the latest, monotonic milliseconds. */
+  readonly dueAt: number;
 }

@@ -30,6 +30,7 @@ import { isUnitFor, launchUnit } from './datapath-unit.ts';
 import { HostKeeper } from './host-keeper.ts';
 import { interfaceWishes } from './interface-keeper.ts';
 import { WireguardKeys } from './wireguard-keys.ts';
+import { type Rotation, type RotationParts, rotateWireguardKey } from './wireguard-rotation.ts';
 
 /** Settings that have proved to be usable. */
 export interface Prepared {
@@ -68,8 +69,10 @@ export class DaemonRun {
   readonly #host: HostKeeper;
   readonly #ports: BridgePorts;
   readonly #monitor: HostMonitor;
-  readonly #keys = new WireguardKeys();
+  readonly #commands: CommandKeeper;
   readonly #ending = new AbortController();
+  readonly #rotationParts: RotationParts;
+  #rotations: Promise<unknown> = Promise.resolve();
 
   /** @param onChange called when `daemon.ready` or `daemon.problems` may have changed */
   constructor(prepared: Prepared, now: () => number, onChange: () => void) {
@@ -78,8 +81,8 @@ export class DaemonRun {
     this.options = options;
     this.log = log;
     this.#store = store;
+    const keys = new WireguardKeys(options.stateDir);
     this.#monitor = new HostMonitor({
-      tun: names.devices.tun,
       bridge: flags.bridge,
       protocol: ROUTE_PROTOCOL,
       table: names.nftTable,
@@ -88,8 +91,11 @@ export class DaemonRun {
       forward: flags['iptables-forward-rules'],
       log,
     });
+    this.#commands = new CommandKeeper({ path: join(runDir, RUN_FILES.commands), log, now });
     this.#ports = new BridgePorts(flags.bridge);
     this.#host = new HostKeeper(options, log, now, (hint) => this.#monitor.sees(hint), this.#ports);
+    const sleepFor = (milliseconds: number) => sleep(milliseconds);
+    this.#rotationParts = { keys, store, log, now, sleep: sleepFor };
     this.daemon = new Daemon({
       options,
       machine,
@@ -97,13 +103,13 @@ export class DaemonRun {
       log,
       random: (bound) => randomInt(bound),
       now,
-      sleep: (milliseconds) => sleep(milliseconds),
+      sleep: sleepFor,
       host: this.#host,
       containers,
-      wireguardKeys: (names) => this.#keys.get(names),
-      commands: new CommandKeeper(),
-      chooseInterface: async (before) =>
-        chooseInterface(interfaceWishes(flags), await readHostNetwork(), before?.name),
+      wireguardKeys: (names) => keys.get(names),
+      commands: this.#commands,
+      chooseInterface: async (before, families) =>
+        chooseInterface(interfaceWishes(flags), await readHostNetwork(), families, before?.name),
       hardwareOf: ({ mac }) => hardwareText(mac),
       connectDatapath: () => connectDatapath(join(runDir, RUN_FILES.datapathSocket)),
       ...datapathStarter(options, this.#ending.signal),
@@ -117,14 +123,23 @@ export class DaemonRun {
     for (const warning of this.options.warnings) this.log.warn(warning);
     const subject = {
       external: () => daemon.interfaces.chosen?.name,
+      devices: () => this.#host.devices,
       destinations: () => this.#host.destinations,
       onHint: (hint: Hint) => daemon.hint(hint),
       onPort: (port: Port) => this.#ports.attached(port),
     };
     const monitoring = this.#monitor.run(subject, this.#ending.signal);
     await daemon.run(this.#ending.signal);
+    await this.#commands.close();
     await monitoring;
     await this.#store.close();
+  }
+
+  /** See `rotateWireguardKey`; one after the other. */
+  rotateWireguardKey(): Promise<Rotation> {
+    const rotating = this.#rotations.then(() => rotateWireguardKey(this.daemon, this.#rotationParts));
+    this.#rotations = rotating.catch(() => undefined);
+    return rotating;
   }
 
   end(): void {

@@ -1,21 +1,16 @@
+import { release } from 'node:os';
 import { join } from 'node:path';
-import type {
-  Backend,
-  BackendContext,
-  BackendInput,
-  BackendState,
-  DatapathState,
-} from '../backend/backend.ts';
+import type { Backend } from '../backend/backend.ts';
 import { subnetsIn } from '../bridge/subnet-env.ts';
 import { etcdPrefix } from '../config/etcd.ts';
-import type { FlagValues } from '../config/flags.ts';
 import { STATE_FILES } from '../config/names.ts';
-import { ENGINES } from '../datapath/datapath.ts';
-import { CorduroyError, isCode, messageOf } from '../errors.ts';
+import { describeNetwork, familiesOf } from '../config/network-config.ts';
+import { CorduroyError, isCode } from '../errors.ts';
 import { readIfThere } from '../host/atomic-file.ts';
 import type { Hint } from '../host/hints.ts';
 import { type ExternalInterface, outerAddresses } from '../host/state.ts';
 import type { Machine, Wanted } from '../lease/acquire.ts';
+import { fitsRanges } from '../lease/decide.ts';
 import { LeaseKeeper } from '../lease/lease-keeper.ts';
 import { leaseKey } from '../lease/lease-record.ts';
 import type { StoredLease } from '../lease/lease-table.ts';
@@ -25,9 +20,12 @@ import { BackendKeeper } from './backend-keeper.ts';
 import { ConfigChoice } from './config-choice.ts';
 import type { DaemonParts } from './daemon-parts.ts';
 import { DatapathKeeper } from './datapath-keeper.ts';
-import type { HostWish } from './host-keeper.ts';
+import { datapathWishes } from './datapath-wishes.ts';
+import { Effects, type Outcome } from './effects.ts';
+import { type Following, followEtcd } from './follow-etcd.ts';
+import type { HostKeeper } from './host-keeper.ts';
 import { InterfaceKeeper, isInside, requireOutside, sameAddresses } from './interface-keeper.ts';
-import { LeaseMinder, leaseProblem, RETRY_OUT_OF_SUBNETS } from './lease-minder.ts';
+import { LeaseMinder, leaseProblem, RETRY_OUT_OF_SUBNETS, wantedLease } from './lease-minder.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
 import { NetworkView, type UsableConfig } from './network-view.ts';
 import { Problems } from './problems.ts';
@@ -45,9 +43,6 @@ const REMIND_EVERY = 60_000;
 const RECHECK_FORWARDING = 5000;
 /** Milliseconds that etcd has for its first answer before what was remembered is used; sooner when it is known to be away. */
 const MEMORY_AFTER = 2000;
-
-/** Whether a round brought about what containers need to be connected, and whether it brought everything about. */
-type Outcome = Readonly<{ stands: boolean; settled: boolean }>;
 
 /**
  * The control plane. One loop, woken by every change: it reads what etcd says, computes what the host and the data plane
@@ -74,13 +69,12 @@ export class Daemon {
   readonly #memory: MemoryKeeper;
   readonly #recall: Recall;
   readonly #minder: LeaseMinder;
+  readonly #effects: Effects;
   readonly #startedAt: number;
   #progressAt: number;
   #stopped = false;
   /** Whether the last round brought about what containers need to be connected. */
   #stands = false;
-  /** Whether a data plane has to run for that; else the kernel forwards. */
-  #needsDatapath = true;
   #current: Promise<unknown> = Promise.resolve();
 
   constructor(parts: DaemonParts) {
@@ -137,6 +131,7 @@ export class Daemon {
       log,
       now,
     });
+    this.#effects = new Effects(parts, this.#problems, this.datapath);
   }
 
   /**
@@ -145,7 +140,7 @@ export class Daemon {
    */
   async run(signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', () => this.#wake.now());
-    const watching = this.#watch(signal);
+    const watching = followEtcd(this.#following(), signal);
     const rounds = this.#rounds(signal);
     await Promise.race([rounds, watching]);
     await watching;
@@ -157,8 +152,26 @@ export class Daemon {
   /** Something on the host was changed, perhaps by this daemon itself: it is compared soon. */
   hint(hint: Hint): void {
     if (hint === 'interface') this.interfaces.distrust();
-    else this.#parts.host.distrust(hint);
+    // With an address or a link the kernel drops the routes that depend on it, and tells of none.
+    this.#parts.host.distrust(hint === 'interface' ? 'host' : hint);
     this.#wake.now();
+  }
+
+  #following(): Following {
+    const { store, sleep, log, onChange } = this.#parts;
+    return {
+      store,
+      prefix: this.#prefix,
+      view: this.view,
+      leases: this.leases,
+      problem: this.#problems.of('etcd'),
+      sleep,
+      log,
+      onEvent: () => {
+        this.#wake.now();
+        onChange?.();
+      },
+    };
   }
 
   async #rounds(signal: AbortSignal): Promise<void> {
@@ -194,7 +207,17 @@ export class Daemon {
    * that cannot be set is a problem, and nothing that others have to wait for: it may last until somebody mends it.
    */
   get ready(): boolean {
-    return this.#stands && (this.datapath.isRunning || !this.#needsDatapath);
+    return this.#stands && (this.datapath.isRunning || !this.needsEngine);
+  }
+
+  /** What carries the packets of this host's WireGuard devices; absent: there are none. */
+  get wireguard(): HostKeeper['wireguard'] {
+    return this.#parts.host.wireguard;
+  }
+
+  /** Whether a data plane has to run for containers to be connected; else the kernel carries their packets. */
+  get needsEngine(): boolean {
+    return this.#effects.needsEngine;
   }
 
   /** When a round last began or ended, monotonic milliseconds: one begins every minute, and has its deadlines. */
@@ -214,39 +237,9 @@ export class Daemon {
     return this.view.complete ? ['setting up'] : ['starting: etcd has not answered yet'];
   }
 
-  async #watch(signal: AbortSignal): Promise<void> {
-    const { store, onChange } = this.#parts;
-    for await (const event of store.watch(`${this.#prefix}/`, signal)) {
-      const wentBack = this.view.apply(event);
-      const etcd = this.#problems.of('etcd');
-      if (event.kind === 'interrupted') {
-        etcd.raise(`${event.error.message}. Trying again`);
-      } else {
-        etcd.clear('etcd answers again');
-        // Revisions only grow, unless etcd was restored from a backup: then what is held proves nothing.
-        if (wentBack) this.leases.doubt();
-        else if (event.kind === 'snapshot') this.leases.compare(event.revision);
-        this.leases.observe(this.view.cluster, this.view.revision);
-        this.#answer();
-      }
-      this.#wake.now();
-      onChange?.();
-    }
-  }
-
-  /** Nobody may take a host for dead because one answer was lost. */
-  #answer(): void {
-    const { log, sleep } = this.#parts;
-    this.leases.answerChallenges(this.view.cluster).catch(async (error: unknown) => {
-      log.warn(`could not answer whether this machine lives, trying again: ${messageOf(error)}`);
-      await sleep(RETRY_AFTER);
-      this.#answer();
-    });
-  }
-
   /** One round. @returns milliseconds until the next one is due at the latest */
   async #round(): Promise<number> {
-    const { host, now, containers } = this.#parts;
+    const { host, now, containers, commands, log } = this.#parts;
     if (now() >= host.resyncAt) this.interfaces.distrust();
     if (now() >= this.leases.stayUntil) this.view.letGo();
     try {
@@ -256,22 +249,23 @@ export class Daemon {
         const iface = await this.#ensureInterface([]);
         if (!this.#recall.restore(this.#parts.hardwareOf(iface))) return Number.POSITIVE_INFINITY;
       }
-      const config = this.#choice.choose(
+      const chosen = this.#choice.choose(
         this.view.config,
         this.config,
         this.leases.subnets,
         this.interfaces.chosen,
       );
-      if (config === undefined) return Number.POSITIVE_INFINITY;
-      const { stands, settled, leaseDueAt } = await this.#converge(config);
-      if (stands && !this.#stands) this.#sayReady();
+      if (chosen === undefined) return Number.POSITIVE_INFINITY;
+      const { stands, settled, leaseDueAt } = await this.#converge(chosen);
+      if (stands && !this.#stands)
+        log.info(`ready: ${this.leases.subnets.join(' and ')}, peers: ${this.peers.length}`);
       this.#stands = stands;
       this.#problems.of('daemon').clear();
       const forwards = this.#problems.of('forwarding').current === undefined;
       const { stayUntil } = this.leases;
       const graceEnds = stayUntil > now() ? stayUntil : Number.POSITIVE_INFINITY;
       const due = Math.min(
-        Math.min(leaseDueAt, host.resyncAt, graceEnds, this.backends.dueAt) - now(),
+        Math.min(leaseDueAt, host.resyncAt, graceEnds, this.backends.dueAt, commands.dueAt) - now(),
         ...containers.map(({ dueIn = Number.POSITIVE_INFINITY }) => dueIn),
         forwards ? REMIND_EVERY : RECHECK_FORWARDING,
       );
@@ -290,18 +284,26 @@ export class Daemon {
     return hostStands && datapathMissing ? RETRY_DATAPATH : RETRY_AFTER;
   }
 
-  /** Throws where nothing could be done without a lease. */
-  async #converge(config: UsableConfig): Promise<Outcome & { leaseDueAt: number }> {
-    const { ranges } = config.network;
+  /**
+   * Throws where nothing could be done without a lease.
+   * @param chosen the network config to go by, as soon as the lease fits it
+   */
+  async #converge(chosen: UsableConfig): Promise<Outcome & { leaseDueAt: number }> {
     const before = this.interfaces.chosen;
-    const iface = await this.#ensureInterface(ranges);
+    const configs = new Set([this.#fitting(chosen), chosen]);
+    const iface = await this.#ensureInterface([...configs].flatMap(({ network }) => network.ranges));
     if (before !== undefined && !sameAddresses(before, iface)) this.#parts.store.reconnect();
     if (!this.leases.isInUse) this.#recall.apply(this.#parts.hardwareOf(iface));
-    const backend = await this.#ensureBackend(config, iface);
-    this.config = config;
-    const wanted = this.#wantedOf(config, backend, iface);
+    const fitting = this.#fitting(chosen);
+    const { config, backend } = await this.#open(fitting, iface);
+    // The subnets were leased meanwhile.
+    if (fitting !== chosen && this.#fitting(chosen) === chosen) return await this.#converge(chosen);
+    this.#takeUp(config);
+    const { ranges } = config.network;
+    const hardware = this.#parts.hardwareOf(iface);
+    const wanted = wantedLease({ chosen, config, backend, iface, hardware, configKey: this.view.configKey });
     // A host that has a subnet is ready for what it says of itself before it says it.
-    if (!this.leases.isInUse) await this.#ensureLease(wanted);
+    if (!this.leases.isInUse) await this.#ensureLease(wanted, true);
     const { subnets, held } = this.leases;
     const self = {
       key: held?.key ?? leaseKey(this.#prefix, subnets),
@@ -311,75 +313,64 @@ export class Daemon {
     const { peers, rejected } = selectPeers(this.view.peerLeases, ranges, self);
     const { nodes } = this.view.cluster;
     const capabilitiesOf = (peer: StoredLease) => nodes.holderOf(peer)?.capabilities ?? [];
-    const succession = this.backends.succeed(backend, { ranges, subnets, peers, capabilitiesOf });
+    const input = { ranges, subnets, peers, capabilitiesOf };
+    const succession = this.backends.succeed(backend, input, held?.attributes);
     const unreachable = succession.rejected.map(({ lease: { entry }, reason }) => ({ entry, reason }));
     const unreachableKeys = new Set(unreachable.map(({ entry }) => entry.key));
     this.peers =
       unreachable.length === 0 ? peers : peers.filter(({ entry }) => !unreachableKeys.has(entry.key));
-    this.rejected.set([...rejected, ...unreachable, ...this.view.cluster.rejected()]);
-    const outcome = await this.#apply(succession.state, backend.mtu, { ranges, subnets, iface });
+    this.rejected.set([...rejected, ...unreachable, ...succession.gaps, ...this.view.cluster.rejected()]);
+    const outcome = await this.#effects.apply(succession.state, {
+      mtu: backend.mtu,
+      ranges,
+      subnets,
+      iface,
+      isRemembered: this.view.remembered !== undefined,
+    });
     if (held !== undefined && this.view.remembered === undefined) {
-      this.#memory.save({ view: this.view, subnets, hardware: this.#parts.hardwareOf(iface) });
+      this.#memory.save({ view: this.view, subnets, hardware });
     }
-    return { ...outcome, leaseDueAt: await this.#ensureLease(wanted) };
+    const settled = outcome.settled && this.#problems.of('backend').current === undefined;
+    return { ...outcome, settled, leaseDueAt: await this.#ensureLease(wanted, outcome.stands) };
+  }
+
+  /**
+   * A network config that the subnets in use do not fit is gone by only once they are changed, in etcd: until then the one
+   * before goes on with its repairs, and nobody uses a subnet that is not his.
+   */
+  #fitting(chosen: UsableConfig): UsableConfig {
+    const { isInUse, subnets } = this.leases;
+    const fits = ({ network }: UsableConfig) => fitsRanges(subnets, network.ranges);
+    return this.config !== undefined && isInUse && !fits(chosen) && fits(this.config) ? this.config : chosen;
+  }
+
+  /** The backend of a config; where it cannot be opened, the one before goes on with its repairs. */
+  async #open(
+    config: UsableConfig,
+    iface: ExternalInterface,
+  ): Promise<{ config: UsableConfig; backend: Backend }> {
+    try {
+      return { config, backend: await this.#ensureBackend(config, iface) };
+    } catch (error) {
+      const { current } = this.backends;
+      if (this.config === undefined || current === undefined || this.config === config) throw error;
+      if (!fitsRanges(this.leases.subnets, this.config.network.ranges)) throw error;
+      return { config: this.config, backend: current };
+    }
+  }
+
+  #takeUp(config: UsableConfig): void {
+    if (this.config !== undefined && this.config.network !== config.network)
+      this.#parts.log.info(`the network config has changed: ${describeNetwork(config.network)}`);
+    this.config = config;
   }
 
   async #ensureBackend(config: UsableConfig, iface: ExternalInterface): Promise<Backend> {
     const { names, flags } = this.#parts.options;
     const { nodeId } = this.machine;
-    const context = { iface, names: names.devices, nodeId, datapath: datapathWishes(flags) };
+    const datapath = datapathWishes(flags);
+    const context = { iface, names: names.devices, nodeId, datapath, kernel: release() };
     return await this.#problems.run('backend', () => this.backends.ensure(config, context));
-  }
-
-  /** The parts are independent: a firewall that cannot be set must not keep routes from the data plane. */
-  async #apply(
-    { host: wished, datapath, commands }: BackendState,
-    mtu: number,
-    { ranges, subnets, iface }: Pick<BackendInput, 'ranges' | 'subnets'> & { iface: ExternalInterface },
-  ): Promise<Outcome> {
-    const { host, options, containers } = this.#parts;
-    const networks = ranges.map(({ network }) => network);
-    const wish: HostWish = { host: wished, networks, subnets, mtu, underlay: iface.name };
-    const families = networks.flatMap((network) => {
-      const subnet = subnets.find(({ family }) => family === network.family);
-      return subnet === undefined ? [] : [{ network, subnet }];
-    });
-    const ipMasq = options.flags['ip-masq'];
-    const problems = this.#problems;
-    this.#needsDatapath = datapath !== undefined;
-    // Before its device goes: else it looks like one that was lost.
-    const endDone =
-      datapath !== undefined || (await problems.attempt('data plane', () => this.datapath.end()));
-    const linksDone = await problems.attempt('host', () => host.ensureLinks(wish));
-    const [firewallDone, datapathDone, commandsDone] = await Promise.all([
-      problems.attempt('firewall', () => host.ensureFirewall(wish)),
-      datapath === undefined || problems.attempt('data plane', () => this.#ensureDatapath(datapath)),
-      problems.attempt('commands', () => this.#parts.commands.ensure(commands)),
-    ]);
-    const subnetFile = { families, mtu, ipMasq };
-    const fileDone = await problems.attempt('subnet file', () => host.writeSubnetFile(subnetFile));
-    if (ipMasq) this.#checkForwarding();
-    if (fileDone)
-      for (const one of containers) await problems.attempt(one.name, () => one.ensure(subnetFile));
-    const stands = linksDone && datapathDone && fileDone;
-    return { stands, settled: stands && endDone && firewallDone && commandsDone };
-  }
-
-  async #ensureDatapath(state: DatapathState): Promise<void> {
-    await this.datapath.ensure(state, this.view.remembered !== undefined);
-    const enginePid = this.datapath.engine?.hello.pid;
-    if (enginePid !== undefined) this.#parts.host.remember({ enginePid });
-  }
-
-  /** Answers from outside come in by an interface that is not Corduroy's to change. */
-  #checkForwarding(): void {
-    const name = this.interfaces.chosen?.name ?? '';
-    const forwarding = this.#problems.of('forwarding');
-    if (this.#parts.host.isForwarding(name)) forwarding.clear();
-    else
-      forwarding.raise(
-        `--ip-masq needs forwarding on ${name}, or no answer from outside reaches a container: sysctl -w net.ipv4.ip_forward=1`,
-      );
   }
 
   /**
@@ -389,7 +380,7 @@ export class Daemon {
   async #ensureInterface(ranges: UsableConfig['network']['ranges']): Promise<ExternalInterface> {
     try {
       return await this.#problems.run('interface', async () => {
-        const iface = await this.interfaces.ensure(ranges.map(({ network }) => network.family));
+        const iface = await this.interfaces.ensure(familiesOf(ranges));
         requireOutside(iface, ranges);
         return iface;
       });
@@ -400,33 +391,10 @@ export class Daemon {
     }
   }
 
-  #wantedOf(config: UsableConfig, backend: Backend, iface: ExternalInterface): Wanted {
-    return {
-      ranges: config.network.ranges,
-      configKey: this.view.configKey,
-      configRevision: config.revision,
-      attributes: backend.attributes,
-      capabilities: backend.capabilities,
-      hardware: this.#parts.hardwareOf(iface),
-    };
-  }
-
   /** @returns when the lease is due, monotonic milliseconds */
-  async #ensureLease(wanted: Wanted): Promise<number> {
+  async #ensureLease(wanted: Wanted, stands: boolean): Promise<number> {
     // What was remembered is set up first; etcd is asked when it answers the watch.
     if (this.view.remembered !== undefined) return Number.POSITIVE_INFINITY;
-    return this.#minder.ensure(wanted);
+    return this.#minder.ensure(wanted, stands);
   }
-
-  #sayReady(): void {
-    this.#parts.log.info(`ready: ${this.leases.subnets.join(' and ')}, peers: ${this.peers.length}`);
-  }
-}
-
-function datapathWishes(flags: FlagValues): BackendContext['datapath'] {
-  return {
-    engine: ENGINES.find((name) => name === flags['datapath-engine']),
-    offload: flags['datapath-offload'],
-    queues: flags['datapath-queues'],
-  };
 }

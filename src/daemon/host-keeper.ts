@@ -2,17 +2,21 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { bridgeState } from '../bridge/managed-bridge.ts';
 import { formatSubnetEnv, type SubnetEnv } from '../bridge/subnet-env.ts';
-import { ROUTE_PROTOCOL, RUN_FILES } from '../config/names.ts';
+import { RUN_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
 import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
 import { BridgePorts } from '../host/bridge-ports.ts';
-import { Firewall, type FirewallState } from '../host/firewall.ts';
+import { enumerate } from '../host/enumerate.ts';
 import type { Hint } from '../host/hints.ts';
-import type { Ownership } from '../host/plan.ts';
+import { forwardsIpv6, ipv6ForwardingCommand } from '../host/ipv6-forwarding.ts';
 import { reconcileHost } from '../host/reconcile.ts';
-import { formatRoute, type HostState, type RouteState, routeDestination } from '../host/state.ts';
-import { Prefix } from '../net/prefix.ts';
+import { type HostState, type LinkState, type RouteState, routeDestination } from '../host/state.ts';
+import { type WireguardCarrier, WireguardDevices } from '../host/wireguard.ts';
+import type { Family } from '../net/ip.ts';
+import type { Prefix } from '../net/prefix.ts';
 import type { Log } from '../observe/log.ts';
+import { FirewallKeeper, waysOf } from './firewall-keeper.ts';
+import { ownershipOf } from './ownership.ts';
 import { type HostRecord, readHostRecord, removeIfOwn, writeHostRecord } from './state-file.ts';
 import { Trust } from './trust.ts';
 
@@ -39,18 +43,23 @@ export interface HostWish {
 const PARTS = ['host', 'firewall'] as const satisfies readonly Hint[];
 type Part = (typeof PARTS)[number];
 
+/** Nothing tells when the peers of these are changed. */
+const UNSEEN: readonly LinkState['kind'][] = ['wireguard'];
+
 /** Keeps links, routes, sysctls, firewall and subnet.env of this host right, and a record of what it has put there. */
 export class HostKeeper {
   readonly #options: Options;
   readonly #log: Log;
-  readonly #own: Omit<Ownership, 'blackholes'>;
-  readonly #firewall: Firewall;
+  readonly #firewall: FirewallKeeper;
   readonly #ports: BridgePorts;
+  readonly #wireguard: WireguardDevices;
   readonly #recordFile: string;
   readonly #sees: (hint: Part) => boolean;
   readonly #trust: Readonly<Record<Part, Trust>>;
   #record: HostRecord;
   #destinations: ReadonlySet<string> = new Set();
+  #links: readonly LinkState[] = [];
+  #devices: ReadonlySet<string> = new Set();
 
   /**
    * @param now monotonic milliseconds
@@ -70,18 +79,29 @@ export class HostKeeper {
     this.#sees = sees;
     this.#trust = { host: new Trust(now), firewall: new Trust(now) };
     const { names, runDir } = options;
-    this.#own = { mark: names.linkMark, tun: names.devices.tun, protocol: ROUTE_PROTOCOL };
+    this.#wireguard = new WireguardDevices({ asService: options.flags['datapath-unit'] !== undefined });
     mkdirSync(runDir, { recursive: true, mode: 0o755 });
     this.#recordFile = join(runDir, RUN_FILES.state);
     const { record, problem } = readHostRecord(this.#recordFile);
     if (problem !== undefined) log.warn(problem);
     this.#record = record;
-    this.#firewall = new Firewall({ table: names.nftTable, chain: names.iptablesChain }, record.firewall);
+    const remember = (part: Partial<HostRecord>) => this.remember(part);
+    this.#firewall = new FirewallKeeper({ flags: options.flags, names, record, remember, log });
   }
 
   /** When a part of the host is to be compared again, monotonic milliseconds. */
   get resyncAt(): number {
     return Math.min(...PARTS.map((part) => this.#trust[part].lookedAt + this.#maxAge(part)));
+  }
+
+  /** The names of the devices that were last wished for, without the bridge. */
+  get devices(): ReadonlySet<string> {
+    return this.#devices;
+  }
+
+  /** What carries the packets of this host's WireGuard devices; absent: there are none. */
+  get wireguard(): WireguardCarrier | undefined {
+    return this.#wireguard.carrier;
   }
 
   /** The destinations of the routes that were last wished for, as ip writes them. */
@@ -100,7 +120,9 @@ export class HostKeeper {
 
   #maxAge(part: Part): number {
     const longest = this.#options.flags['iptables-resync'] * 1000;
-    return this.#sees(part) ? longest : Math.min(longest, RESYNC_UNSEEN);
+    const isSeen =
+      this.#sees(part) && !(part === 'host' && this.#links.some(({ kind }) => UNSEEN.includes(kind)));
+    return isSeen ? longest : Math.min(longest, RESYNC_UNSEEN);
   }
 
   async #ensure(part: Part, wish: HostWish, bringAbout: () => Promise<void>): Promise<void> {
@@ -114,16 +136,17 @@ export class HostKeeper {
 
   async #reconcile(wish: HostWish): Promise<void> {
     const host = this.#complete(wish);
+    this.#links = host.links;
+    this.#devices = new Set(host.links.filter(({ kind }) => kind !== 'bridge').map(({ name }) => name));
     this.#destinations = new Set(host.routes.map(routeDestination));
-    const blackholes = host.routes.filter(({ type }) => type === 'blackhole').map(formatRoute);
-    // On record before they are added, and off it only when they are gone.
-    const owned = [...new Set([...this.#record.blackholes, ...blackholes])];
-    this.remember({ blackholes: owned });
-    const changes = await reconcileHost(host, { ...this.#own, blackholes: owned }, (found) =>
-      this.#ports.look(found),
-    );
-    this.remember({ blackholes });
-    if (changes.length > 0) this.#log.info(`host set up: ${changes.join('; ')}`);
+    // On record before routes to them are added, and off it only when those are gone.
+    const before = this.#record.networks.filter((one) => !wish.networks.some((now) => now.equals(one)));
+    const networks = [...wish.networks, ...before];
+    this.remember({ networks });
+    const own = ownershipOf(this.#options.names, networks);
+    const changes = await reconcileHost(host, own, this.#wireguard, (found) => this.#ports.look(found));
+    this.remember({ networks: [...wish.networks] });
+    if (changes.length > 0) this.#log.info(`host set up: ${enumerate(changes)}`);
   }
 
   writeSubnetFile(content: SubnetEnv): void {
@@ -138,9 +161,11 @@ export class HostKeeper {
     this.#log.info(`wrote ${path}: ${text.trim().replaceAll('\n', ' ')}`);
   }
 
-  /** Whether the kernel forwards what comes in by an interface. */
-  isForwarding(name: string): boolean {
-    return readIfThere(`/proc/sys/net/ipv4/conf/${name}/forwarding`)?.trim() === '1';
+  /** What makes the kernel forward what comes in by an interface; `undefined` where it does. */
+  forwardingCommand(name: string, families: readonly Family[]): string | undefined {
+    if (families.includes(4) && readIfThere(`/proc/sys/net/ipv4/conf/${name}/forwarding`)?.trim() !== '1')
+      return 'sysctl -w net.ipv4.ip_forward=1';
+    return families.includes(6) && !forwardsIpv6(name) ? ipv6ForwardingCommand(name) : undefined;
   }
 
   remember(part: Partial<HostRecord>): void {
@@ -164,30 +189,11 @@ export class HostKeeper {
 
   /** Forward rules and masquerading. */
   async ensureFirewall(wish: HostWish): Promise<void> {
-    await this.#ensure('firewall', wish, () => this.#setFirewall(wish));
-  }
-
-  async #setFirewall({ networks, subnets }: HostWish): Promise<void> {
-    const { flags, names } = this.#options;
-    const network = networks.find(({ family }) => family === 4);
-    const subnet = subnets.find(({ family }) => family === 4);
-    if (network === undefined || subnet === undefined) return;
-    const state: FirewallState = {
-      network,
-      subnet,
-      device: names.devices.tun,
-      exclude: flags['ip-masq-exclude'].map(Prefix.parse),
-      forward: flags['iptables-forward-rules'],
-      masquerade: !flags['ip-masq'] ? 'off' : flags['ip-masq-fully-random-disable'] ? 'on' : 'fully-random',
-    };
-    if (!(await this.#firewall.ensure(state, (firewall) => this.remember({ firewall })))) return;
-    const forwarding = state.forward ? 'accepted' : 'left alone';
-    this.#log.info(
-      `firewall set: forwarding from and to ${network} ${forwarding}, masquerading ${state.masquerade}`,
-    );
+    await this.#ensure('firewall', wish, () => this.#firewall.ensure(wish));
   }
 }
 
-function textOf(part: Part, { host, networks, subnets, mtu }: HostWish): string {
-  return JSON.stringify(part === 'host' ? [host, subnets, mtu] : [networks, subnets]);
+function textOf(part: Part, wish: HostWish): string {
+  const { host, networks, subnets, mtu } = wish;
+  return JSON.stringify(part === 'host' ? [host, networks, subnets, mtu] : [networks, subnets, waysOf(wish)]);
 }

@@ -2,7 +2,7 @@ import type { FlagValues } from '../config/flags.ts';
 import type { SubnetRange } from '../config/network-config.ts';
 import { CorduroyError } from '../errors.ts';
 import type { InterfaceWishes } from '../host/interface-choice.ts';
-import { type ExternalInterface, outerAddresses } from '../host/state.ts';
+import { type ExternalInterface, type OuterAddress, outerAddresses } from '../host/state.ts';
 import type { Family, Ip } from '../net/ip.ts';
 import type { Log } from '../observe/log.ts';
 
@@ -42,13 +42,15 @@ export class InterfaceKeeper {
     const chosenFor = families.join(' ');
     if (this.#chosen !== undefined && this.#isSure && chosenFor === this.#chosenFor) return this.#chosen;
     const found = await this.#choose(this.#chosen, families);
+    const isAsBefore = chosenFor === this.#chosenFor;
     this.#isSure = true;
     this.#chosenFor = chosenFor;
     const before = this.#chosen;
     if (isSame(found, before) && before !== undefined) return before;
     this.#chosen = found;
+    const hasChanged = before !== undefined && (isAsBefore || !sameAddresses(before, found));
     this.#log.info(
-      `${before === undefined ? 'using' : 'the way to the other hosts has changed: now'} ${textOf(found)}`,
+      `${hasChanged ? 'the way to the other hosts has changed: now' : 'using'} ${textOf(found)}`,
     );
     if (before !== undefined && before.mtu !== found.mtu) {
       this.#log.warn(
@@ -87,6 +89,7 @@ export function interfaceWishes(flags: FlagValues): InterfaceWishes {
     ifaceRegex: flags['iface-regex'],
     ifaceCanReach: flags['iface-can-reach'],
     publicIp: flags['public-ip'],
+    publicIpv6: flags['public-ipv6'],
     etcdEndpoints: flags['etcd-endpoints'],
   };
 }
@@ -104,7 +107,12 @@ function textOf(iface: ExternalInterface): string {
   return `interface ${iface.name} (${addresses.join('; ')}, MTU ${iface.mtu}): ${iface.why}`;
 }
 
-/** Whether others reach this host at the same addresses, and it sends from them. */
+/** Whether others reach this host at the same addresses, and it sends from them: of each family that both tell of. */
 export function sameAddresses(one: ExternalInterface, other: ExternalInterface): boolean {
-  return JSON.stringify(outerAddresses(one)) === JSON.stringify(outerAddresses(other));
+  const isSame = ([a, b]: readonly (OuterAddress | undefined)[]) =>
+    a === undefined || b === undefined || JSON.stringify(a) === JSON.stringify(b);
+  return [
+    [one.v4, other.v4],
+    [one.v6, other.v6],
+  ].every(isSame);
 }

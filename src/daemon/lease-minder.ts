@@ -1,7 +1,11 @@
+import type { Backend } from '../backend/backend.ts';
+import { publicAddresses } from '../backend/own-addresses.ts';
+import { familiesOf } from '../config/network-config.ts';
 import { isCode } from '../errors.ts';
+import { type ExternalInterface, outerAddress } from '../host/state.ts';
 import type { Wanted } from '../lease/acquire.ts';
 import type { LeaseKeeper } from '../lease/lease-keeper.ts';
-import type { NetworkView } from './network-view.ts';
+import type { NetworkView, UsableConfig } from './network-view.ts';
 import type { Problems } from './problems.ts';
 
 export interface LeaseMinderOptions {
@@ -26,6 +30,7 @@ const RETRY_NOT_UNIQUE = 30_000;
 export class LeaseMinder {
   readonly #options: LeaseMinderOptions;
   #working: Promise<void> | undefined;
+  #said: Wanted | undefined;
   #failure: unknown;
   /** After a failure the lease is left alone until then. */
   #retryAt = Number.NEGATIVE_INFINITY;
@@ -35,10 +40,14 @@ export class LeaseMinder {
   }
 
   /**
+   * @param stands whether the host is what it should be: what a lease says of the backend, it says only then. Others would
+   *   send by one that is not there, and take this host for one that has followed a change
    * @returns when it is to be called again at the latest, monotonic milliseconds
    * @throws CorduroyError as LeaseKeeper.ensure does, where there is no subnet to go on with
    */
-  async ensure(wanted: Wanted): Promise<number> {
+  async ensure(wish: Wanted, stands: boolean): Promise<number> {
+    const wanted = stands || this.#said === undefined ? wish : withBackendOf(wish, this.#said);
+    this.#said = wanted;
     const { leases, now, wake } = this.#options;
     if (!leases.isInUse) {
       if (now() < this.#retryAt) throw this.#failure;
@@ -79,6 +88,37 @@ export class LeaseMinder {
 }
 
 /**
+ * What the lease should be.
+ * @param chosen the network config to go by
+ * @param config the one that is gone by; of another one only the subnets are leased yet, and the addresses they need: that
+ *   this host has another backend is said once it has
+ */
+export function wantedLease({
+  chosen,
+  config,
+  backend: { attributes, capabilities },
+  iface,
+  ...rest
+}: Pick<Wanted, 'configKey' | 'hardware'> & {
+  readonly chosen: UsableConfig;
+  readonly config: UsableConfig;
+  readonly backend: Backend;
+  readonly iface: ExternalInterface;
+}): Wanted {
+  const families = familiesOf(chosen.network.ranges);
+  const isPossible = families.every((family) => outerAddress(iface, family) !== undefined);
+  const { network, revision } = isPossible ? chosen : config;
+  const addresses = isPossible && chosen !== config ? publicAddresses(iface, families) : {};
+  return {
+    ...rest,
+    ranges: network.ranges,
+    configRevision: revision,
+    attributes: { ...attributes, ...addresses },
+    capabilities,
+  };
+}
+
+/**
  * @param isInUse whether the host has a subnet; without, any event may bring what it waits for, and asking costs little
  * @returns milliseconds
  */
@@ -97,4 +137,9 @@ export function leaseProblem({ state, isInUse, held }: LeaseKeeper, { remembered
   }
   const isSure = held !== undefined && state.name !== 'at-risk';
   return isInUse && !isSure ? [`the lease is ${state.name}: ${state.reason}`] : [];
+}
+
+function withBackendOf(wish: Wanted, { attributes, capabilities }: Wanted): Wanted {
+  const { publicIp, publicIpv6 } = wish.attributes;
+  return { ...wish, capabilities, attributes: { ...attributes, publicIp, publicIpv6 } };
 }

@@ -7,6 +7,7 @@ import {
   parseNetworkConfig,
 } from '../config/network-config.ts';
 import { Cluster } from '../lease/cluster.ts';
+import { forcedConfigKey, isForcedConfig } from '../lease/forced-config.ts';
 import { LeaseTable } from '../lease/lease-table.ts';
 import type { Change, Entry, Listing, Revision, WatchEvent } from '../store/store.ts';
 import type { RememberedNetwork } from './network-memory.ts';
@@ -31,15 +32,22 @@ export class NetworkView {
   /** Why the watch is interrupted, or `undefined` while it is not. */
   fault: Error | undefined;
   readonly #prefix: string;
+  readonly #forcedKey: string;
   #former: LeaseTable | undefined;
   /** The revision that etcd went back to. */
   #restoredAt: Revision = 0n;
   #configEntry: Entry | undefined;
-  #config: ConfigReading = { usable: undefined, objection: 'there is none', unknownKeys: [] };
+  #config: ConfigReading = {
+    usable: undefined,
+    objection: 'there is none',
+    unknownKeys: [],
+    isForced: false,
+  };
 
   constructor(prefix: string) {
     this.configKey = networkConfigKey(prefix);
     this.#prefix = prefix;
+    this.#forcedKey = forcedConfigKey(prefix);
     this.cluster = new Cluster(prefix);
   }
 
@@ -64,7 +72,8 @@ export class NetworkView {
       case 'delta':
         this.#former?.apply(event.changes.filter((change) => this.#concernsFormer(change)));
         this.cluster.apply(event.changes);
-        if (event.changes.some((change) => keyOf(change) === this.configKey)) this.#readConfig();
+        if (event.changes.some((change) => [this.configKey, this.#forcedKey].includes(keyOf(change))))
+          this.#readConfig();
         break;
     }
     this.revision = event.revision;
@@ -124,7 +133,10 @@ export class NetworkView {
   }
 
   #readConfig(): void {
-    this.#setConfig(this.cluster.entry(this.configKey));
+    const entry = this.cluster.entry(this.configKey);
+    this.#setConfig(entry);
+    const forced = this.cluster.entry(this.#forcedKey)?.value;
+    this.#config = { ...this.#config, isForced: entry !== undefined && isForcedConfig(entry.value, forced) };
   }
 
   #setConfig(entry: Entry | undefined): void {
@@ -133,7 +145,7 @@ export class NetworkView {
     if (entry !== undefined && entry.modRevision === known?.modRevision && entry.value === known.value)
       return;
     this.#configEntry = entry;
-    this.#config = readConfig(this.configKey, entry);
+    this.#config = { ...readConfig(this.configKey, entry), isForced: false };
   }
 }
 
@@ -142,9 +154,11 @@ export interface ConfigReading {
   /** Why it cannot be used: a sentence that says what to do. */
   readonly objection: string | undefined;
   readonly unknownKeys: readonly string[];
+  /** Whether hosts are to take it up even where it takes their subnets away. */
+  readonly isForced: boolean;
 }
 
-function readConfig(key: string, entry: Entry | undefined): ConfigReading {
+function readConfig(key: string, entry: Entry | undefined): Omit<ConfigReading, 'isForced'> {
   if (entry === undefined) {
     const command = `corduroy config set '{"Network": "10.5.0.0/16"}'`;
     return {
@@ -165,7 +179,11 @@ function readConfig(key: string, entry: Entry | undefined): ConfigReading {
   };
 }
 
-function rejected(key: string, problems: readonly string[], unknownKeys: readonly string[]): ConfigReading {
+function rejected(
+  key: string,
+  problems: readonly string[],
+  unknownKeys: readonly string[],
+): Omit<ConfigReading, 'isForced'> {
   const objection = `the network config under ${key} is not valid: ${problems.join('; ')}. Mend it with: corduroy config set`;
   return { usable: undefined, objection, unknownKeys };
 }

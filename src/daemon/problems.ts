@@ -17,6 +17,7 @@ const PARTS = [
   'docker',
   'cni',
   'foreign rules',
+  'ipv6 routers',
   'memory',
   'daemon',
 ] as const;

@@ -74,6 +74,7 @@ export class Service {
       status: () => this.#status(),
       reload: () => this.reload(),
       stop: (release) => this.#stop(release),
+      rotateWireguardKey: () => this.#run.rotateWireguardKey(),
     });
     await this.#health.moveTo(flags);
     this.#obeySignals();

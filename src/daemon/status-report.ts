@@ -58,11 +58,15 @@ export async function statusReport(
     ...(backend && { mtu: backend.mtu }),
     subnetFile: options.subnetFile,
     ...(flags.bridge && { bridge: flags.bridge }),
+    carriedBy: daemon.needsEngine ? 'engine' : 'kernel',
+    ...(backend?.type === 'wireguard' && daemon.wireguard && { wireguard: daemon.wireguard }),
     ...(engine &&
       stats && { engine: engineStatus(engine, stats, daemon.datapath.isRunning, options.names.devices.tun) }),
-    peers: daemon.peers.map((peer) =>
-      peerStatus(peer, traffic.get(addressOf(peer)), view.cluster.nodes.holderOf(peer)),
-    ),
+    peers: daemon.peers.map((peer) => {
+      const node = view.cluster.nodes.holderOf(peer);
+      const isDirect = backend?.isDirect(peer, node?.capabilities ?? []) === true;
+      return peerStatus(peer, trafficOf(peer, traffic), node, isDirect);
+    }),
     ignoredLeases: daemon.rejected.current.map(({ entry, reason }) => ({
       key: printable(entry.key),
       reason,
@@ -127,21 +131,29 @@ export function engineStatus(
   };
 }
 
-/** Of a peer in the sense of the data plane. */
-function addressOf({ attributes }: StoredLease): string {
-  return String(attributes.publicIp ?? attributes.publicIpv6);
+type EngineTraffic = EngineStats['peers'][number];
+
+/** Of its addresses, an engine sends to one. */
+function trafficOf(
+  { attributes: { publicIp, publicIpv6 } }: StoredLease,
+  byAddress: ReadonlyMap<string, EngineTraffic>,
+): EngineTraffic | undefined {
+  return byAddress.get(String(publicIp)) ?? byAddress.get(String(publicIpv6));
 }
 
 export function peerStatus(
   lease: StoredLease,
-  traffic: EngineStats['peers'][number] | undefined,
+  traffic: EngineTraffic | undefined,
   node: StoredNode | undefined,
+  isDirect: boolean,
 ): PeerStatus {
+  const { publicIp, publicIpv6, backendType } = lease.attributes;
   return {
     ...(node && { name: node.hostName, version: node.version }),
     subnets: lease.subnets.map(String),
-    publicIp: addressOf(lease),
-    backend: lease.attributes.backendType ?? 'udp',
+    publicIp: String(traffic?.address ?? publicIp ?? publicIpv6),
+    backend: backendType ?? 'udp',
+    path: isDirect ? 'direct' : 'encapsulated',
     sentPackets: Number(traffic?.sentPackets ?? 0n),
     sentBytes: Number(traffic?.sentBytes ?? 0n),
     receivedPackets: Number(traffic?.receivedPackets ?? 0n),

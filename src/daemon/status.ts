@@ -59,6 +59,10 @@ export interface StatusDocument {
   readonly mtu?: number;
   readonly subnetFile: string;
   readonly bridge?: string;
+  /** Who moves packets between hosts: then there is an engine, or none is needed. */
+  readonly carriedBy: 'engine' | 'kernel';
+  /** What carries the packets of its WireGuard devices; absent where the backend has none. */
+  readonly wireguard?: 'kernel' | 'wireguard-go';
   readonly engine?: EngineStatus;
   readonly peers: readonly PeerStatus[];
   /** Keys under `{prefix}/subnets/` that are not used, and why. */
@@ -93,7 +97,9 @@ export interface PeerStatus {
   readonly subnets: readonly string[];
   readonly publicIp: string;
   readonly backend: string;
-  /** Inner packets and bytes since the engine started. */
+  /** Whether packets to it leave plainly, or in a tunnel. */
+  readonly path: 'direct' | 'encapsulated';
+  /** By the engine; 0 where the kernel carries. Inner packets and bytes since the engine started. */
   readonly sentPackets: number;
   readonly sentBytes: number;
   readonly receivedPackets: number;

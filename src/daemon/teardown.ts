@@ -3,18 +3,22 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { removeOwnConflist } from '../bridge/cni/conflist-file.ts';
 import { removeDockerNetwork } from '../bridge/docker/network-look.ts';
-import { ROUTE_PROTOCOL, RUN_FILES, STATE_FILES } from '../config/names.ts';
+import { RUN_FILES, STATE_FILES } from '../config/names.ts';
 import type { Options } from '../config/options.ts';
 import { connectDatapath, shutdownDatapath } from '../datapath/client.ts';
 import { CorduroyError, isCode, messageOf } from '../errors.ts';
 import { readIfThere } from '../host/atomic-file.ts';
-import { removeFirewall } from '../host/firewall.ts';
+import { hasIpv6 } from '../host/ipv6-forwarding.ts';
 import { isRunning } from '../host/is-running.ts';
 import { observeHost } from '../host/observe.ts';
-import { type Ownership, planRemoval } from '../host/plan.ts';
+import type { Ownership } from '../host/ownership.ts';
+import { planRemoval } from '../host/plan.ts';
 import { removeFromHost } from '../host/reconcile.ts';
+import { leaveCommands } from './command-teardown.ts';
 import { daemonRequest } from './control-client.ts';
 import { isServed, lockPath } from './control-server.ts';
+import { removeFirewalls } from './firewall-keeper.ts';
+import { ownershipOf } from './ownership.ts';
 import { readHostRecord, removeIfOwn } from './state-file.ts';
 import type { StatusDocument } from './status.ts';
 
@@ -39,19 +43,20 @@ export async function tearDown(options: Options, { release, force }: TearDownOpt
   const { runDir, stateDir, names } = options;
   const stateFile = join(runDir, RUN_FILES.state);
   const daemon = await stopDaemon(join(runDir, RUN_FILES.daemonSocket), release);
-  const { record } = readHostRecord(stateFile);
-  const { mark, tun } = { mark: names.linkMark, tun: names.devices.tun };
-  const own: Ownership = { mark, tun, protocol: ROUTE_PROTOCOL, blackholes: record.blackholes };
+  const { record, problem } = readHostRecord(stateFile);
+  const own = ownershipOf(names, record.networks);
   const known = daemon.length > 0 || existsSync(stateFile);
   if (!known && !force) await requireNothing(own, runDir);
 
   const { flags } = options;
+  const commands = await leaveCommands(join(runDir, RUN_FILES.commands));
   const docker = flags.docker === 'network' ? (await removeDockerNetwork(options)).removed : [];
   const engine = await stopEngine(join(runDir, RUN_FILES.datapathSocket), record.enginePid);
   const host = await removeFromHost(own);
-  const firewallNames = { table: names.nftTable, chain: names.iptablesChain };
+  // A host may lack IPv6, and what its firewall is made with: nothing of that is touched without a reason.
+  const isSuspect = record.firewall6 !== undefined || ((force || problem !== undefined) && hasIpv6());
   // Firewalls have most ways to fail: nothing else is left behind for it, but the record of what is still to be done.
-  const [firewall] = await Promise.allSettled([removeFirewall(firewallNames, record.firewall)]);
+  const [firewall] = await Promise.allSettled([removeFirewalls(names, record, isSuspect ? [4, 6] : [4])]);
   const isDone = firewall.status === 'fulfilled';
   const { subnetFile } = record;
   const lock = lockPath(names.linkMark); // Left by a daemon that crashed, unless one with another run-dir has it.
@@ -67,6 +72,7 @@ export async function tearDown(options: Options, { release, force }: TearDownOpt
   const folders = record.folders.flatMap((top) => upTo(dirname(subnetFile?.path ?? top), top));
   const removed = [
     ...daemon,
+    ...commands.ran,
     ...docker,
     ...removeOwnConflist(flags),
     ...engine,
@@ -78,13 +84,18 @@ export async function tearDown(options: Options, { release, force }: TearDownOpt
       removeFolder,
     ),
   ];
-  if (isDone) return removed;
-  throw new CorduroyError(
-    'host-command',
-    `the firewall rules are left: ${messageOf(firewall.reason)}. All else is removed; then finish with ` +
-      `corduroy down${names.commandSuffix}`,
-    { cause: firewall.reason },
-  );
+  const { failures } = commands;
+  if (isDone && failures.length === 0) return removed;
+  const left = [
+    ...(failures.length > 0
+      ? [`${failures.join('; ')}: what they have made is left, and they are not run again`]
+      : []),
+    ...(isDone ? [] : [`the firewall rules are left: ${messageOf(firewall.reason)}`]),
+  ];
+  const remedy = isDone ? '' : `; then finish with corduroy down${names.commandSuffix}`;
+  throw new CorduroyError('host-command', `${left.join('; ')}. All else is removed${remedy}`, {
+    ...(!isDone && { cause: firewall.reason }),
+  });
 }
 
 /** A run-dir that knows nothing is a mistyped one, or another daemon's things stand on this host. */

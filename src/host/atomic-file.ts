@@ -1,4 +1,15 @@
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { CorduroyError, messageOf } from '../errors.ts';
 
@@ -27,6 +38,34 @@ export function writeAtomically(
     chmodSync(temporary, mode); // Of a root with a strict umask, too.
     renameSync(temporary, path);
     return { written: true, ...(created === undefined ? {} : { created }) };
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw new CorduroyError('host-file', `${path} cannot be written: ${messageOf(error)}`, {
+      cause: error,
+      retryable: true,
+    });
+  }
+}
+
+/**
+ * As `writeAtomically`, and on the disk when it returns: what must not be lost with the power, and is never made again
+ * as it was.
+ *
+ * @throws CorduroyError `host-file`
+ */
+export function writeDurably(path: string, content: string, mode: number): void {
+  const temporary = `${path}.tmp-${process.pid}`;
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    rmSync(temporary, { force: true });
+    writeFileSync(temporary, content, { mode, flag: 'wx', flush: true });
+    renameSync(temporary, path);
+    const folder = openSync(dirname(path), 'r');
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
+    }
   } catch (error) {
     rmSync(temporary, { force: true });
     throw new CorduroyError('host-file', `${path} cannot be written: ${messageOf(error)}`, {

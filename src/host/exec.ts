@@ -19,11 +19,16 @@ export interface RunResult {
 /** The Debian package of each command this program runs. */
 const PACKAGES: Readonly<Record<string, string>> = {
   ip: 'iproute2',
+  bridge: 'iproute2',
+  ethtool: 'ethtool',
   nft: 'nftables',
   iptables: 'iptables',
   'iptables-restore': 'iptables',
   'iptables-save': 'iptables',
+  'ip6tables-restore': 'iptables',
+  'ip6tables-save': 'iptables',
   openssl: 'openssl',
+  wg: 'wireguard-tools',
 };
 
 /**

@@ -1,14 +1,13 @@
 import { CorduroyError, isCode } from '../errors.ts';
+import type { Family } from '../net/ip.ts';
 import { isMissing, run, runIfThere } from './exec.ts';
 import { type ForwardWish, isMisread, planForward, planForwardRemoval } from './forward-rules.ts';
-import { changeTable, readTable, unreadable } from './iptables.ts';
+import { changeTable, nftFamily, readTable, unreadable } from './iptables.ts';
 import { type MasqueradeWish, removeMasquerade, setMasquerade, showMasquerade } from './masquerade.ts';
 import { chainRemoval, parseNftRules } from './nft-rules.ts';
 
-/** What Corduroy wants of the firewall. */
-export interface FirewallState extends MasqueradeWish {
-  /** The tunnel device. */
-  readonly device: string;
+/** What Corduroy wants of the firewall of one family. */
+export interface FirewallState extends MasqueradeWish, Omit<ForwardWish, 'chain'> {
   /** Accept forwarding from and to the network, in iptables' filter table, where Docker's drop is. */
   readonly forward: boolean;
 }
@@ -22,19 +21,23 @@ export interface Byproducts {
   readonly forwardChain: boolean;
 }
 
+/** Of a host that has been left alone. */
+export const NO_BYPRODUCTS: Byproducts = { filterTable: false, forwardChain: false };
+
 export interface FirewallNames {
-  /** The nft table that holds the masquerading. */
+  /** The nft table that holds the masquerading, one a family. */
   readonly table: string;
-  /** The iptables chain that forward rules jump to. */
+  /** The chain that forward rules jump to, in iptables and ip6tables. */
   readonly chain: string;
 }
 
 /**
- * Keeps an nft table and an iptables chain of Corduroy's own, each set in one atomic step. What nft shows of the table
+ * Keeps, for one family, an nft table and an iptables chain of Corduroy's own, each set in one atomic step. What nft shows of the table
  * after a change is remembered; when it shows something else later, somebody has interfered and it is set again. Of
  * iptables the rules themselves are compared: they stand among those of others.
  */
 export class Firewall {
+  readonly #family: Family;
   readonly #names: FirewallNames;
   /** What each part was last brought to. */
   readonly #held = new Map<'table' | 'rules', string>();
@@ -42,7 +45,8 @@ export class Firewall {
   #byproducts: Byproducts;
 
   /** @param byproducts as remembered from an earlier run */
-  constructor(names: FirewallNames, byproducts: Byproducts) {
+  constructor(family: Family, names: FirewallNames, byproducts: Byproducts) {
+    this.#family = family;
     this.#names = names;
     this.#byproducts = byproducts;
   }
@@ -61,6 +65,12 @@ export class Firewall {
     return changed.includes(true);
   }
 
+  /** That it was ever brought to anything: somebody has removed it on purpose. */
+  forget(): void {
+    this.#held.clear();
+    this.#byproducts = NO_BYPRODUCTS;
+  }
+
   async #hold(
     part: 'table' | 'rules',
     wanted: string,
@@ -75,77 +85,85 @@ export class Firewall {
 
   async #ensureTable(state: FirewallState, isNew: boolean): Promise<boolean> {
     const { table } = this.#names;
-    if (state.masquerade === 'off') return isNew && (await removeMasquerade(table)).length > 0;
-    if (!isNew && (await showMasquerade(table)) === this.#shownTable) return false;
+    const family = this.#family;
+    if (state.masquerade === 'off') return isNew && (await removeMasquerade(family, table)).length > 0;
+    if (!isNew && (await showMasquerade(family, table)) === this.#shownTable) return false;
     await setMasquerade(state, table);
-    this.#shownTable = await showMasquerade(table);
+    this.#shownTable = await showMasquerade(family, table);
     return true;
   }
 
   async #ensureRules(
-    { network, device, forward }: FirewallState,
+    { network, tunnels, underlay, forward }: FirewallState,
     isNew: boolean,
     remember: (byproducts: Byproducts) => void,
   ): Promise<boolean> {
     const { chain } = this.#names;
-    if (!forward) return isNew && (await removeRules(chain, this.#byproducts)).length > 0;
-    const wish: ForwardWish = { network, device, chain };
-    const chains = await readTable('filter');
+    const family = this.#family;
+    if (!forward) return isNew && (await removeRules(family, chain, this.#byproducts)).length > 0;
+    const wish: ForwardWish = { network, tunnels, underlay, chain };
+    const chains = await readTable(family, 'filter');
     const lines = planForward(chains, wish);
     if (lines.length === 0) return false;
-    const before = await listFilterTable('-a');
-    if (isMisread(chains, parseNftRules(before))) throw unreadable('filter');
+    const before = await listFilterTable(family, '-a');
+    if (isMisread(chains, parseNftRules(before))) throw unreadable(family, 'filter');
     this.#byproducts = {
       filterTable: this.#byproducts.filterTable || before === '',
       forwardChain: this.#byproducts.forwardChain || !/^\s*chain FORWARD /m.test(before),
     };
     remember(this.#byproducts);
-    await changeTable('filter', lines);
-    const left = planForward(await readTable('filter'), wish);
+    await changeTable(family, 'filter', lines);
+    const left = planForward(await readTable(family, 'filter'), wish);
     if (left.length === 0) return true;
     const text = `iptables does not show the rules it was given; still to do: ${left.join('; ')}`;
     throw new CorduroyError('host-command', text, { retryable: true });
   }
 }
 
-/** Removes the table and the chain. @returns what was removed */
-export async function removeFirewall(names: FirewallNames, byproducts: Byproducts): Promise<string[]> {
+/** Removes a family's table and chain. @returns what was removed */
+export async function removeFirewall(
+  family: Family,
+  names: FirewallNames,
+  byproducts: Byproducts,
+): Promise<string[]> {
   const removed = await inTurn([
-    () => removeMasquerade(names.table),
-    () => removeRules(names.chain, byproducts),
+    () => removeMasquerade(family, names.table),
+    () => removeRules(family, names.chain, byproducts),
   ]);
   return removed.flat();
 }
 
-async function removeRules(chain: string, byproducts: Byproducts): Promise<string[]> {
-  if (!(await removeChain(chain))) return [];
-  if (byproducts.forwardChain && EMPTY_FORWARD.test(await listFilterTable())) {
-    await run('nft', ['delete', 'chain', 'ip', 'filter', 'FORWARD'], { allowFailure: true });
+async function removeRules(family: Family, chain: string, byproducts: Byproducts): Promise<string[]> {
+  if (!(await removeChain(family, chain))) return [];
+  const table = [nftFamily(family), 'filter'];
+  if (byproducts.forwardChain && EMPTY_FORWARD.test(await listFilterTable(family))) {
+    await run('nft', ['delete', 'chain', ...table, 'FORWARD'], { allowFailure: true });
   }
-  if (byproducts.filterTable && EMPTY_TABLE.test(await listFilterTable())) {
-    await run('nft', ['delete', 'table', 'ip', 'filter'], { allowFailure: true });
+  if (byproducts.filterTable && EMPTY_TABLE.test(await listFilterTable(family))) {
+    await run('nft', ['delete', 'table', ...table], { allowFailure: true });
   }
-  return [`iptables chain ${chain}`];
+  return [`${family === 4 ? 'iptables' : 'ip6tables'} chain ${chain}`];
 }
 
 /** @returns whether there was anything to remove */
-async function removeChain(chain: string): Promise<boolean> {
+async function removeChain(family: Family, chain: string): Promise<boolean> {
   try {
-    const lines = planForwardRemoval(await readTable('filter'), chain);
-    if (lines.length > 0) await changeTable('filter', lines);
+    const lines = planForwardRemoval(await readTable(family, 'filter'), chain);
+    if (lines.length > 0) await changeTable(family, 'filter', lines);
     return lines.length > 0;
   } catch (error) {
     // Nothing of others, nor the lack of iptables, keeps Corduroy's own from going.
     if (!isCode(error, 'foreign-object') && !isMissing(error)) throw error;
-    const lines = chainRemoval(await listFilterTable('-a'), chain);
+    const lines = chainRemoval(await listFilterTable(family, '-a'), `${nftFamily(family)} filter`, chain);
     if (lines !== '') await run('nft', ['-f', '-'], { input: lines });
     return lines !== '';
   }
 }
 
 /** Empty when there is none (or iptables is the legacy one, which has no table in nftables), or no nft. */
-async function listFilterTable(...options: string[]): Promise<string> {
-  return (await runIfThere('nft', [...options, 'list', 'table', 'ip', 'filter']))?.stdout ?? '';
+async function listFilterTable(family: Family, ...options: string[]): Promise<string> {
+  const args = [...options, 'list', 'table', nftFamily(family), 'filter'];
+  return (await runIfThere('nft', args))?.stdout ?? '';
 }
 
 /** One after the other; what fails keeps none from its turn. @throws the first failure, after the last turn */
@@ -163,4 +181,4 @@ async function inTurn<T>(parts: readonly (() => Promise<T>)[]): Promise<T[]> {
 }
 
 const EMPTY_FORWARD = /chain FORWARD \{\s*type filter hook forward priority (filter|0); policy accept;\s*\}/;
-const EMPTY_TABLE = /^table ip filter \{\s*\}\s*$/;
+const EMPTY_TABLE = /^table ip6? filter \{\s*\}\s*$/;

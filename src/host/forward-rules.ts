@@ -7,10 +7,12 @@ import { type NftRule, namesSet } from './nft-rules.ts';
  * not override that.
  */
 export interface ForwardWish {
-  /** The whole overlay, IPv4. */
+  /** The whole overlay, of one family. */
   readonly network: Prefix;
-  /** The tunnel device. */
-  readonly device: string;
+  /** What leads to other hosts and nowhere else. */
+  readonly tunnels: readonly string[];
+  /** The interface that packets go by plainly, among others of this host. */
+  readonly underlay?: string | undefined;
   /** Corduroy's own chain; jumps to it are Corduroy's, wherever they stand. */
   readonly chain: string;
 }
@@ -22,22 +24,31 @@ const FORWARD = 'FORWARD';
 /**
  * The lines for iptables-restore that make the filter table what it should be; none when it is.
  *
- * What comes from the tunnel or goes into it is accepted before any other rule, in FORWARD and in DOCKER-USER: the rules
+ * What comes from a tunnel or goes into it, or goes from host to host plainly, is accepted before any other rule, in FORWARD and in DOCKER-USER: the rules
  * of Docker 28 drop it otherwise. What goes between containers and the outside is accepted last, so that the rules of
  * others on it count, those that are appended later, too; only a rule that decides on every packet is passed, it is the
  * policy in another form.
  */
-export function planForward(chains: Chains, { network, device, chain }: ForwardWish): string[] {
+export function planForward(chains: Chains, { network, tunnels, underlay, chain }: ForwardWish): string[] {
   const content = [`-s ${network} -j ACCEPT`, `-d ${network} -j ACCEPT`];
-  const tunnel = [`-d ${network} -i ${device} -j ${chain}`, `-s ${network} -o ${device} -j ${chain}`];
+  const between = [
+    ...tunnels.flatMap((device) => [`-d ${network} -i ${device}`, `-s ${network} -o ${device}`]),
+    ...(underlay === undefined
+      ? []
+      : ['-i', '-o'].map((way) => `-s ${network} -d ${network} ${way} ${underlay}`)),
+  ];
+  // Where nobody tells by which devices, the addresses have to do.
+  const first = (between.length > 0 ? between : [`-s ${network} -d ${network}`]).map(
+    (match) => `${match} -j ${chain}`,
+  );
   const dockerUser = chains.get(DOCKER_USER);
   const present = chains.get(chain);
   return [
     ...(present?.join('\n') === content.join('\n')
       ? []
       : [`:${chain} - [0:0]`, ...content.map((rule) => `-A ${chain} ${rule}`)]),
-    ...planJumps(FORWARD, chains.get(FORWARD) ?? [], chain, tunnel, [`-j ${chain}`]),
-    ...(dockerUser === undefined ? [] : planJumps(DOCKER_USER, dockerUser, chain, tunnel, [])),
+    ...planJumps(FORWARD, chains.get(FORWARD) ?? [], chain, first, [`-j ${chain}`]),
+    ...(dockerUser === undefined ? [] : planJumps(DOCKER_USER, dockerUser, chain, first, [])),
   ];
 }
 

@@ -9,11 +9,10 @@ export type Hint = 'host' | 'firewall' | 'interface';
 
 /** What of a host hints are about. */
 export interface Watched {
-  readonly tun: string;
   readonly bridge: string | undefined;
   /** Route protocol number of Corduroy's routes. */
   readonly protocol: number;
-  /** Corduroy's nft table, of family `ip`. */
+  /** Corduroy's nft table, of family `ip` and `ip6`. */
   readonly table: string;
   /** Corduroy's iptables chain. */
   readonly chain: string;
@@ -23,14 +22,19 @@ export interface Watched {
 export interface Surroundings {
   /** Name of the interface that the traffic between hosts goes by. */
   readonly external: () => string | undefined;
+  /** Names of the devices that Corduroy has made, without the bridge. */
+  readonly devices: () => ReadonlySet<string>;
   /** Destinations of Corduroy's routes as ip writes them: a foreign route that takes the place of one tells only itself. */
   readonly destinations: () => ReadonlySet<string>;
   /** Is told of each link that is a port of the bridge. */
   readonly onPort?: (port: Port) => void;
 }
 
-/** `label`: each line says what it is about. Not `-d`: its lines are many times as long, a container makes ten of them. */
-export const IP_MONITOR = ['-o', 'monitor', 'label', 'link', 'address', 'route'] as const;
+/**
+ * `label`: each line says what it is about. Not `-d`: its lines are many times as long, a container makes ten of them.
+ * `neigh`: FDB entries, too.
+ */
+export const IP_MONITOR = ['-o', 'monitor', 'label', 'link', 'address', 'route', 'neigh'] as const;
 /** `ruleset`: no packet traces. Terse and stateless: no elements of sets, no counters. */
 export const NFT_MONITOR = ['-s', '-t', 'monitor', 'ruleset'] as const;
 
@@ -38,6 +42,8 @@ const LINK = /^\[LINK\](Deleted )?\d+: ([^:@]+)(?:@[^:]*)?: <([^>]*)> mtu (\d+)/
 const PORT = /^\[LINK\](\d+): .* master (\S+) /;
 const ADDRESS = /^\[ADDR\](?:Deleted )?\d+: (\S+)\s+inet6? .* scope (\S+)/;
 const ROUTE = /^\[ROUTE\](?:Deleted )?(?:(?:unicast|blackhole|unreachable|prohibit|throw) )?(\S+)(.*)$/;
+/** One that is deleted has failed; all other states come and go by themselves, and none of them is set by Corduroy. */
+const NEIGHBOUR = /^\[NEIGH\](?:Deleted )?(?:\S+ )?dev (\S+) .*\b(?:PERMANENT|FAILED)\b/;
 const TYPES_OF_OTHERS = /^\[ROUTE\](?:Deleted )?(?:local|broadcast|multicast|anycast|nat) /;
 
 /**
@@ -57,13 +63,14 @@ export class IpHints {
   read(line: string): Hint | undefined {
     if (line.startsWith('[LINK]')) return this.#ofLink(line);
     if (line.startsWith('[ADDR]')) return this.#ofAddress(line);
+    if (line.startsWith('[NEIGH]')) return this.#ofNeighbour(line);
     return line.startsWith('[ROUTE]') ? this.#ofRoute(line) : undefined;
   }
 
   #ofLink(line: string): Hint | undefined {
     const [, deleted, name = '', flags = '', mtu = ''] = LINK.exec(line) ?? [];
-    const { tun, bridge } = this.#watched;
-    if (name === tun) return 'host';
+    const { bridge } = this.#watched;
+    if (this.#surroundings.devices().has(name)) return 'host';
     const [, index, master] = PORT.exec(line) ?? [];
     if (bridge !== undefined && master === bridge && deleted === undefined)
       this.#surroundings.onPort?.({ index: Number(index), name });
@@ -82,7 +89,13 @@ export class IpHints {
   #ofAddress(line: string): Hint | undefined {
     const [, name, scope] = ADDRESS.exec(line) ?? [];
     if (name === undefined || scope === 'link') return undefined;
-    return name === this.#watched.tun || name === this.#watched.bridge ? 'host' : 'interface';
+    const isOurs = name === this.#watched.bridge || this.#surroundings.devices().has(name);
+    return isOurs ? 'host' : 'interface';
+  }
+
+  #ofNeighbour(line: string): Hint | undefined {
+    const [, name = ''] = NEIGHBOUR.exec(line) ?? [];
+    return this.#surroundings.devices().has(name) ? 'host' : undefined;
   }
 
   #ofRoute(line: string): Hint | undefined {
@@ -97,7 +110,7 @@ export class IpHints {
   }
 }
 
-const CHANGE = /^(add|create|insert|replace|delete|destroy) (\S+) ip (\S+)(?: (\S+))?/;
+const CHANGE = /^(add|create|insert|replace|delete|destroy) (\S+) ip6? (\S+)(?: (\S+))?/;
 
 /**
  * What a line of `nft monitor` hints at. Rules of others in the chains where Corduroy's stand may decide on packets before

@@ -1,14 +1,23 @@
-import { Ip } from '../net/ip.ts';
+import { type Family, Ip } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
-import { type HostFacts, hasAddress, type Interface, ipv4Of } from './host-facts.ts';
+import {
+  addressesIn,
+  type HostFacts,
+  hasAddress,
+  hasFamilies,
+  type Interface,
+  lackOf,
+  needOf,
+} from './host-facts.ts';
 import { ofDefaultRoute, others, type Picked, pickByItself, unfitness } from './interface-guess.ts';
-import type { ExternalInterface } from './state.ts';
+import type { ExternalInterface, OuterAddress } from './state.ts';
 
 export interface InterfaceWishes {
   readonly iface: readonly string[];
   readonly ifaceRegex: readonly string[];
   readonly ifaceCanReach: string | undefined;
   readonly publicIp: string | undefined;
+  readonly publicIpv6: string | undefined;
   /** URLs. */
   readonly etcdEndpoints: readonly string[];
 }
@@ -31,32 +40,67 @@ export interface InterfaceChoice {
 
 /**
  * Flannel's order: --iface, --iface-regex (addresses first, then names), --iface-can-reach; else the interface that
- * has --public-ip; else the one of the default route. Flannel has nothing else; here, a default route that cannot be how
- * other hosts send to this one (a tunnel, or a NAT behind which all hosts have one address) is passed over.
+ * has --public-ip (or --public-ipv6); else the one of the default route. Flannel has nothing else; here, a default route
+ * that cannot be how other hosts send to this one (a tunnel, or a NAT behind which all hosts have one address) is passed
+ * over. An interface without an address of each family is none, wherever the order comes to it.
  */
 export function decideInterface(wishes: InterfaceWishes, facts: HostFacts): InterfaceChoice {
-  const pick = pickByFlags(wishes, facts) ?? pickByItself(facts);
+  const pick = pickFor(wishes, facts);
+  const told: readonly Family[] = [...facts.families, ...(facts.alsoTold ?? [])];
   const candidates = facts.interfaces
-    .filter((one) => ipv4Of(one).length > 0 || (one.kind === '' && !one.isLoopback))
+    .filter((one) => addressesIn(one, told).length > 0 || (one.kind === '' && !one.isLoopback))
     .map((one): Candidate => {
       const isChosen = 'one' in pick && pick.one === one;
       const why = isChosen ? pick.why : whyNot(one, pick, wishes, facts);
-      return { name: one.name, addresses: ipv4Of(one), mtu: one.mtu, isChosen, why };
+      return { name: one.name, addresses: addressesIn(one, told), mtu: one.mtu, isChosen, why };
     });
   if ('problem' in pick) return { chosen: undefined, problem: pick.problem, candidates };
   const { one, why } = pick;
-  // An IPv6 address says which interface is meant; what is published and listened on is IPv4.
-  const address = pick.address?.family === 4 ? pick.address : ipv4Of(one)[0];
-  if (address === undefined)
-    return { chosen: undefined, problem: `${one.name} has no IPv4 address`, candidates };
-  const publicIp = wishes.publicIp === undefined ? address : Ip.parse(wishes.publicIp);
+  const outer = (family: Family): OuterAddress | undefined => {
+    // An address of the other family says which interface is meant, and nothing more.
+    const address = pick.address?.family === family ? pick.address : addressesIn(one, [family])[0];
+    if (address === undefined || !told.includes(family)) return undefined;
+    const wished = family === 4 ? wishes.publicIp : wishes.publicIpv6;
+    return { address, publicIp: wished === undefined ? address : Ip.parse(wished) };
+  };
+  const [v4, v6] = [outer(4), outer(6)];
   const { name, mac, mtu } = one;
-  const onLink = one.addresses.map(({ ip, length }) => Prefix.of(ip, length));
   return {
-    chosen: { name, mac, mtu, v4: { address, publicIp }, onLink, why },
+    chosen: { name, mac, mtu, ...(v4 && { v4 }), ...(v6 && { v6 }), onLink: onLinkOf(one), why },
     problem: undefined,
     candidates,
   };
+}
+
+/** Each once, in an order that does not depend on which address came first. */
+function onLinkOf({ addresses }: Interface): Prefix[] {
+  const all = addresses.map(({ ip, length }) => Prefix.of(ip, length));
+  return distinct(all);
+}
+
+export function distinct(prefixes: readonly Prefix[]): Prefix[] {
+  return [...new Map(prefixes.map((one) => [`${one}`, one])).entries()]
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([, prefix]) => prefix);
+}
+
+function pickFor(wishes: InterfaceWishes, facts: HostFacts): Picked {
+  const pick = pickByFlags(wishes, facts) ?? pickByItself(facts);
+  if ('one' in pick || facts.families.length === 1) return pick;
+  // Whose lack of an address is it that leaves none?
+  for (const family of facts.families) {
+    const families = [family];
+    const near = pickByFlags(wishes, { ...facts, families }) ?? pickByItself({ ...facts, families });
+    if (!('one' in near) || hasFamilies(near.one, facts.families)) continue;
+    const lacks = facts.families.filter((other) => other !== family);
+    const { name } = near.one;
+    return {
+      problem:
+        `the network has IPv4 and IPv6, and ${name} (${near.why}) has ${lackOf(lacks)}: give it one ` +
+        `(ip address add ADDRESS/LENGTH dev ${name}), or name another interface with --iface`,
+    };
+  }
+  return pick;
 }
 
 /** Whether the choice depends on how etcd is reached: names have to be resolved for that. */
@@ -66,7 +110,8 @@ export function needsEtcd(wishes: InterfaceWishes, facts: HostFacts): boolean {
 }
 
 function pickByFlags(wishes: InterfaceWishes, facts: HostFacts): Picked | undefined {
-  const usable = facts.interfaces.filter((one) => ipv4Of(one).length > 0);
+  const { families } = facts;
+  const usable = facts.interfaces.filter((one) => hasFamilies(one, families));
   for (const wish of wishes.iface) {
     const address = Ip.tryParse(wish);
     const one = usable.find(
@@ -77,7 +122,7 @@ function pickByFlags(wishes: InterfaceWishes, facts: HostFacts): Picked | undefi
   for (const pattern of wishes.ifaceRegex) {
     const regex = new RegExp(pattern);
     for (const one of usable) {
-      const address = ipv4Of(one).find((ip) => regex.test(ip.toString()));
+      const address = addressesIn(one, families).find((ip) => regex.test(ip.toString()));
       if (address !== undefined)
         return { one, why: `its address ${address} matches --iface-regex ${pattern}`, address };
     }
@@ -98,11 +143,24 @@ function pickByFlags(wishes: InterfaceWishes, facts: HostFacts): Picked | undefi
       };
   }
   const wished = flagsOf(wishes);
-  if (wished.length > 0) return { problem: `no interface with an IPv4 address fits ${wished.join(', ')}` };
-  if (wishes.publicIp === undefined) return undefined;
-  const address = Ip.parse(wishes.publicIp);
-  const one = usable.find((each) => hasAddress(each, address));
-  return one && { one, why: `it has --public-ip ${address}`, address };
+  if (wished.length > 0)
+    return { problem: `no interface with ${needOf(families)} fits ${wished.join(', ')}` };
+  for (const { flag, address } of publicAddresses(wishes, families)) {
+    const one = usable.find((each) => hasAddress(each, address));
+    if (one !== undefined) return { one, why: `it has ${flag} ${address}`, address };
+  }
+  return undefined;
+}
+
+/** What the flags say that others send to. */
+function publicAddresses({ publicIp, publicIpv6 }: InterfaceWishes, families: readonly Family[]) {
+  const given = [
+    { flag: '--public-ip', family: 4, text: publicIp },
+    { flag: '--public-ipv6', family: 6, text: publicIpv6 },
+  ] as const;
+  return given.flatMap(({ flag, family, text }) =>
+    text !== undefined && families.includes(family) ? [{ flag, address: Ip.parse(text) }] : [],
+  );
 }
 
 function whyNot(one: Interface, pick: Picked, wishes: InterfaceWishes, facts: HostFacts): string {
@@ -111,8 +169,10 @@ function whyNot(one: Interface, pick: Picked, wishes: InterfaceWishes, facts: Ho
   const wished = flagsOf(wishes);
   if (wished.length > 0) return `it is not what ${wished.join(', ')} asks for`;
   const chosen = 'one' in pick ? pick.one : undefined;
-  if (wishes.publicIp !== undefined && chosen !== undefined && hasAddress(chosen, Ip.parse(wishes.publicIp)))
-    return 'it has not the address of --public-ip';
+  const held = publicAddresses(wishes, facts.families).find(
+    ({ address }) => chosen !== undefined && hasAddress(chosen, address),
+  );
+  if (held !== undefined) return `it has not the address of ${held.flag}`;
   if (!facts.defaults.some(({ device }) => device === chosen?.name))
     return 'nothing tells that the other hosts reach this one by it';
   return facts.defaults.some(({ device }) => device === one.name)

@@ -1,6 +1,14 @@
 import { Ip } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
-import { type HostFacts, hasAddress, type Interface, ipv4Of, type Way } from './host-facts.ts';
+import {
+  addressesIn,
+  type HostFacts,
+  hasAddress,
+  hasFamilies,
+  type Interface,
+  lackOf,
+  type Way,
+} from './host-facts.ts';
 
 /** An interface and the reason, or what is wrong and what to do. */
 export type Picked =
@@ -24,7 +32,7 @@ export function pickByItself(facts: HostFacts): Picked {
 export function ofDefaultRoute(facts: HostFacts): Picked | undefined {
   for (const [index, way] of facts.defaults.entries()) {
     const one = facts.interfaces.find(({ name }) => name === way.device);
-    if (one === undefined || ipv4Of(one).length === 0 || isTunnel(one) || natAddress(one, facts)) continue;
+    if (one === undefined || isNoWay(one, facts)) continue;
     return {
       one,
       why:
@@ -34,6 +42,10 @@ export function ofDefaultRoute(facts: HostFacts): Picked | undefined {
     };
   }
   return undefined;
+}
+
+function isNoWay(one: Interface, facts: HostFacts): boolean {
+  return !hasFamilies(one, facts.families) || isTunnel(one) || natAddress(one, facts) !== undefined;
 }
 
 function guessFrom(facts: HostFacts): Picked {
@@ -60,7 +72,7 @@ function guessFrom(facts: HostFacts): Picked {
     return {
       problem: `${obstacle(facts)}, and ${unknown.host}, which etcd is reached by, cannot be resolved: ${REMEDY}`,
     };
-  const internal = left.filter((one) => ipv4Of(one).some(isPrivate));
+  const internal = left.filter((one) => addressesIn(one, facts.families.slice(0, 1)).some(isPrivate));
   if (internal.length === 1 && internal[0] !== undefined)
     return { one: internal[0], why: `${obstacle(facts)}, and no other has a private address` };
   return { problem: `${obstacle(facts)}, and several others could be meant: ${REMEDY}` };
@@ -82,9 +94,15 @@ function obstacle(facts: HostFacts): string {
   if (way === undefined) return 'there is no default route';
   const one = facts.interfaces.find(({ name }) => name === way.device);
   const leaves = `the default route leaves by ${way.device}`;
-  if (one === undefined || ipv4Of(one).length === 0) return `${leaves}, which has no IPv4 address`;
+  if (one === undefined || !hasFamilies(one, facts.families)) return `${leaves}, which ${lack(one, facts)}`;
   if (isTunnel(one)) return `${leaves}, a tunnel`;
-  return `${leaves}, a NAT behind which every host has the address ${natAddress(one, facts)}`;
+  return `${leaves}, ${natPhrase(natAddress(one, facts))}`;
+}
+
+/** `has no IPv4 address`: of those that it has to have, what it lacks. */
+function lack(one: Interface | undefined, { families }: HostFacts): string {
+  const missing = families.filter((family) => one === undefined || !hasFamilies(one, [family]));
+  return `has ${lackOf(missing)}`;
 }
 
 /** The interfaces that may be meant where the default route tells nothing. */
@@ -95,12 +113,12 @@ export function others(facts: HostFacts): Interface[] {
 /** Why an interface is not guessed at. Flags may still name it, and a default route may leave by it. */
 export function unfitness(one: Interface, facts: HostFacts): string | undefined {
   if (one.isLoopback) return 'it is the loopback device';
-  if (ipv4Of(one).length === 0) return 'it has no IPv4 address';
+  if (!hasFamilies(one, facts.families)) return `it ${lack(one, facts)}`;
   if (isTunnel(one)) return `it is a tunnel (${one.kind})`;
   if (INNER.test(one.kind)) return `what is behind it is on this host, as a rule (${one.kind})`;
   if (!one.hasCarrier) return 'it is down, or nobody is at its other end';
   const address = natAddress(one, facts);
-  return address && `it is a NAT behind which every host has the address ${address}`;
+  return address && `it is ${natPhrase(address)}`;
 }
 
 const TUNNEL =
@@ -112,21 +130,31 @@ function isTunnel({ kind }: Interface): boolean {
   return TUNNEL.test(kind);
 }
 
+function natPhrase(address: Ip | undefined): string {
+  return address?.family === 6
+    ? `a NAT of this virtual machine alone, with the address ${address}`
+    : `a NAT behind which every host has the address ${address}`;
+}
+
 /**
  * The user-mode NAT of VirtualBox and QEMU gives every guest a network of its own with the same addresses: 10.0.N.0/24,
- * N = 2 for the first, the gateway is .2 and the guest .15. (VirtualBox's "NAT network", which guests share, has .1.)
+ * N = 2 for the first, the gateway is .2 and the guest .15. (VirtualBox's "NAT network", which guests share, has .1.) Of
+ * IPv6, VirtualBox has fd17:625c:f037:N::/64 there and QEMU fec0::/64, and addresses that differ by hardware address.
  *
- * @returns the address that all guests have
+ * @returns the address of the guest there
  */
-function natAddress(one: Interface, { defaults }: HostFacts): Ip | undefined {
-  return ipv4Of(one).find((ip) => {
+function natAddress(one: Interface, { defaults, families }: HostFacts): Ip | undefined {
+  if (families[0] === 6) return addressesIn(one, [6]).find((ip) => NAT6.some((range) => range.contains(ip)));
+  return addressesIn(one, [4]).find((ip) => {
     const [, network] = /^(10\.0\.\d+)\.15$/.exec(ip.toString()) ?? [];
     const isBehind = ({ device, gateway }: Way) => device === one.name && gateway === `${network}.2`;
     return network !== undefined && defaults.some(isBehind);
   });
 }
 
-const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'].map(Prefix.parse);
+const NAT6 = ['fd17:625c:f037::/48', 'fec0::/64'].map(Prefix.parse);
+/** RFC 1918, RFC 4193. */
+const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'].map(Prefix.parse);
 
 function isPrivate(ip: Ip): boolean {
   return PRIVATE.some((range) => range.contains(ip));

@@ -1,17 +1,22 @@
+import type { Family } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { run, runIfThere } from './exec.ts';
+import { nftFamily } from './iptables.ts';
 
 export interface MasqueradeWish {
-  /** The whole overlay, IPv4. */
+  /** The whole overlay, of one family. */
   readonly network: Prefix;
   /** This host's part of it. */
   readonly subnet: Prefix;
-  /** Destinations outside that see containers by their own addresses. */
+  /** Destinations outside, of that family, that see containers by their own addresses. */
   readonly exclude: readonly Prefix[];
   readonly masquerade: 'off' | 'on' | 'fully-random';
 }
 
-const MULTICAST = Prefix.parse('224.0.0.0/4');
+const MULTICAST: Readonly<Record<Family, Prefix>> = {
+  4: Prefix.parse('224.0.0.0/4'),
+  6: Prefix.parse('ff00::/8'),
+};
 
 /**
  * Flannel's rules, in its order: nothing between containers is masqueraded, nothing that enters from outside either;
@@ -22,20 +27,21 @@ export function masqueradeTable(
   table: string,
 ): string {
   const verdict = masquerade === 'fully-random' ? 'masquerade fully-random' : 'masquerade';
-  const plain = outermost([network, MULTICAST, ...exclude]);
+  const plain = outermost([network, MULTICAST[network.family], ...exclude]);
+  const ip = nftFamily(network.family);
   const outward =
-    plain[0]?.length === 0 ? '' : `ip saddr ${network} ip daddr != { ${plain.join(', ')} } ${verdict}`;
-  return `add table ip ${table}
-delete table ip ${table}
-table ip ${table} {
+    plain[0]?.length === 0 ? '' : `${ip} saddr ${network} ${ip} daddr != { ${plain.join(', ')} } ${verdict}`;
+  return `add table ${ip} ${table}
+delete table ${ip} ${table}
+table ${ip} ${table} {
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     meta mark & 0x4000 == 0x4000 return
-    ip saddr ${subnet} ip daddr ${network} return
-    ip saddr ${network} ip daddr ${subnet} return
-    ip saddr != ${network} ip daddr ${subnet} return
+    ${ip} saddr ${subnet} ${ip} daddr ${network} return
+    ${ip} saddr ${network} ${ip} daddr ${subnet} return
+    ${ip} saddr != ${network} ${ip} daddr ${subnet} return
     ${outward}
-    ip saddr != ${network} ip daddr ${network} ${verdict}
+    ${ip} saddr != ${network} ${ip} daddr ${network} ${verdict}
   }
 }
 `;
@@ -55,13 +61,13 @@ export async function setMasquerade(wish: MasqueradeWish, table: string): Promis
 }
 
 /** What nft says of the table; empty when there is none, or no nft that could have made it. */
-export async function showMasquerade(table: string): Promise<string> {
-  return (await runIfThere('nft', ['list', 'table', 'ip', table]))?.stdout ?? '';
+export async function showMasquerade(family: Family, table: string): Promise<string> {
+  return (await runIfThere('nft', ['list', 'table', nftFamily(family), table]))?.stdout ?? '';
 }
 
 /** @returns what was removed */
-export async function removeMasquerade(table: string): Promise<string[]> {
-  if ((await showMasquerade(table)) === '') return [];
-  await run('nft', ['delete', 'table', 'ip', table]);
-  return [`nft table ip ${table}`];
+export async function removeMasquerade(family: Family, table: string): Promise<string[]> {
+  if ((await showMasquerade(family, table)) === '') return [];
+  await run('nft', ['delete', 'table', nftFamily(family), table]);
+  return [`nft table ${nftFamily(family)} ${table}`];
 }

@@ -26,13 +26,16 @@ export function parseNftRules(listing: string): NftRule[] {
   return rules;
 }
 
-/** What nft is to read so that a chain of the table `ip filter`, and every jump to it, is gone; empty when it is. */
-export function chainRemoval(listing: string, chain: string): string {
+/**
+ * What nft is to read so that a chain of a table, and every jump to it, is gone; empty when it is.
+ * @param table with its family, `ip filter`
+ */
+export function chainRemoval(listing: string, table: string, chain: string): string {
   const jumps = parseNftRules(listing).filter(({ text }) => text.endsWith(` jump ${chain}`));
   const isThere = new RegExp(`^\\tchain ${chain} \\{`, 'm').test(listing);
   return [
-    ...jumps.map(({ chain: place, handle }) => `delete rule ip filter ${place} handle ${handle}\n`),
-    ...(isThere ? [`flush chain ip filter ${chain}\n`, `delete chain ip filter ${chain}\n`] : []),
+    ...jumps.map(({ chain: place, handle }) => `delete rule ${table} ${place} handle ${handle}\n`),
+    ...(isThere ? [`flush chain ${table} ${chain}\n`, `delete chain ${table} ${chain}\n`] : []),
   ].join('');
 }
 

@@ -1,167 +1,65 @@
-import { CorduroyError } from '../errors.ts';
-import {
-  type BridgeLink,
-  formatInterfaceAddress,
-  formatRoute,
-  type HostState,
-  type LinkState,
-  type ObservedHost,
-  type ObservedLink,
-  type Port,
-  type RouteState,
-  type TunLink,
-} from './state.ts';
+import { isOurs, type Ownership, routeOwnership } from './ownership.ts';
+import { isInTheWay, planLink, planPorts } from './plan-links.ts';
+import { deleteRoute, leadsTo, planRoutes } from './plan-routes.ts';
+import { planVxlan } from './plan-vxlan.ts';
+import type { HostState, ObservedHost } from './state.ts';
 
-export interface Ownership {
-  /** The alias of links Corduroy made. */
-  readonly mark: string;
-  /** The name of the tunnel device; it is Corduroy's by its name. */
-  readonly tun: string;
-  readonly protocol: number;
-  /** Blackhole routes that were added, as formatRoute writes them: they lead to no device that could bear a mark. */
-  readonly blackholes: readonly string[];
+/** Lines for `batch.ts`; none in either: the host is as it should be. */
+export interface HostPlan {
+  /** What stands in the way goes, devices are made and changed, and get to know the other hosts. */
+  readonly devices: readonly string[];
+  /** Then packets are led to them, and only then goes what they were led to before. */
+  readonly ways: readonly string[];
 }
 
 /**
- * The lines for `ip -batch -` that make the host what it should be; none when it is. Only links that bear the mark and
- * routes of the protocol number that lead to them (or are blackholes on record) are ever changed.
+ * What makes the host what it should be. Only links that bear the mark, what they hold, and routes of the protocol number
+ * that lead to them or into the overlay's networks are ever changed. WireGuard devices have to be there: none is made here.
  *
- * @throws CorduroyError `foreign-object` when a link of a wanted name exists and is not Corduroy's
+ * @throws CorduroyError `foreign-object` when a link of a wanted name, or with a wanted VNI, exists and is not Corduroy's
  */
-export function planHost(wanted: HostState, found: ObservedHost, own: Ownership): string[] {
+export function planHost(wanted: HostState, found: ObservedHost, own: Ownership): HostPlan {
+  const wantedLinks = new Map(wanted.links.map((link) => [link.name, link]));
   const ours = found.links.filter((link) => isOurs(link, own));
-  const gone = ours.filter((link) => !wanted.links.some((one) => isAlike(one, link)));
-  const remaining = found.links.filter((link) => !gone.includes(link));
-  return [
-    ...gone.map((link) => `link delete dev ${link.name}`),
-    ...wanted.links.flatMap((link) =>
-      planLink(
-        link,
-        remaining.find(({ name }) => name === link.name),
-        own,
-      ),
-    ),
-    ...wanted.links.flatMap((link) => (link.kind === 'bridge' ? planPorts(link, remaining) : [])),
-    ...planRoutes(wanted, found, ours, gone, own),
-  ];
+  const inTheWay = new Set(ours.filter((link) => isInTheWay(link, wantedLinks)).map(({ name }) => name));
+  const leftOver = new Set(
+    ours.map(({ name }) => name).filter((name) => !wantedLinks.has(name) && !inTheWay.has(name)),
+  );
+  const remaining = found.links.filter(({ name }) => !inTheWay.has(name));
+  const byName = new Map(remaining.map((link) => [link.name, link]));
+  const vxlans = wanted.links
+    .filter((link) => link.kind === 'vxlan')
+    .map((link) => planVxlan(link, inTheWay.has(link.name) ? undefined : found.vxlans.get(link.name)));
+  return {
+    devices: [
+      ...deleteLinks(inTheWay),
+      ...wanted.links.flatMap((link) => planLink(link, byName.get(link.name), remaining, own)),
+      ...wanted.links.flatMap((link) => (link.kind === 'bridge' ? planPorts(link, remaining) : [])),
+      ...vxlans.flatMap(({ neighbours }) => neighbours),
+      ...vxlans.flatMap(({ offload }) => offload),
+      ...vxlans.flatMap(({ fdb }) => fdb),
+    ],
+    ways: [
+      ...planRoutes(wanted.routes, found, own, { before: inTheWay, after: leftOver }),
+      ...vxlans.flatMap(({ staleNeighbours }) => staleNeighbours),
+      ...deleteLinks(leftOver),
+      ...vxlans.flatMap(({ staleFdb }) => staleFdb),
+    ],
+  };
 }
 
-/** What removes everything of this instance: its links, and with them their routes; and its blackhole routes. */
+/** What removes everything of this instance: its links, and with them what leads to them; and its other routes. */
 export function planRemoval(found: ObservedHost, own: Ownership): string[] {
+  const names = new Set(found.links.filter((link) => isOurs(link, own)).map(({ name }) => name));
+  const isOurRoute = routeOwnership(found.links, own);
   return [
     ...found.routes
-      .filter((route) => own.blackholes.includes(formatRoute(route)))
-      .map((route) => `route delete ${routeWords(route, own)}`),
-    ...found.links.filter((link) => isOurs(link, own)).map((link) => `link delete dev ${link.name}`),
+      .filter((route) => isOurRoute(route) && !leadsTo(names, route))
+      .map((route) => deleteRoute(route, own)),
+    ...deleteLinks(names),
   ];
 }
 
-export function isOurs(link: ObservedLink, own: Ownership): boolean {
-  return link.alias === own.mark || (link.name === own.tun && link.kind === 'tun');
-}
-
-/** Packets that wait for the engine; the kernel's 500 for a TUN is what a sender of small ones makes in a millisecond. */
-const TUN_QUEUE = 1000;
-
-/** Whether the link can become what is wanted; kind and queues are for a link's life. */
-function isAlike(wanted: LinkState, found: ObservedLink): boolean {
-  return (
-    wanted.name === found.name &&
-    wanted.kind === found.kind &&
-    (wanted.kind !== 'tun' || isMultiQueue(wanted) === found.multiQueue)
-  );
-}
-
-function isMultiQueue({ queues = 1 }: TunLink): boolean {
-  return queues > 1;
-}
-
-function planLink(wanted: LinkState, found: ObservedLink | undefined, own: Ownership): string[] {
-  if (found !== undefined && !isOurs(found, own)) {
-    throw new CorduroyError(
-      'foreign-object',
-      `the link ${found.name} exists and was not made by Corduroy (its alias is not "${own.mark}"): choose another name` +
-        (wanted.kind === 'tun' || found.kind === wanted.kind
-          ? `, or if nobody needs it, ip link delete ${found.name}`
-          : ''),
-      { retryable: true },
-    );
-  }
-  const { name } = wanted;
-  const addresses = wanted.addresses.map(formatInterfaceAddress);
-  const present = found?.addresses.map(formatInterfaceAddress) ?? [];
-  return [
-    ...(found === undefined ? createLines(wanted) : []),
-    ...(wanted.kind !== 'tun' || found?.queueLength === TUN_QUEUE
-      ? []
-      : [`link set dev ${name} txqueuelen ${TUN_QUEUE}`]),
-    ...(found?.alias === own.mark ? [] : [`link set dev ${name} alias ${own.mark}`]),
-    ...(found?.mtu === wanted.mtu ? [] : [`link set dev ${name} mtu ${wanted.mtu}`]),
-    ...present
-      .filter((address) => !addresses.includes(address))
-      .map((address) => `address delete ${address} dev ${name}`),
-    ...addresses
-      .filter((address) => !present.includes(address))
-      .map((address) => `address add ${address} dev ${name}`),
-    ...(found?.up ? [] : [`link set dev ${name} up`]),
-  ];
-}
-
-/** Whoever deletes a bridge leaves its ports behind; those of one that stands are for others to choose. */
-function planPorts({ name, ports = [] }: BridgeLink, found: readonly ObservedLink[]): string[] {
-  if (found.some((link) => link.name === name)) return [];
-  return found
-    .filter((link) => link.master === undefined && ports.some((port) => isPort(port, link)))
-    .map((link) => `link set dev ${link.name} master ${name}`);
-}
-
-function isPort(port: Port, { index, name }: ObservedLink): boolean {
-  return port.index === index && port.name === name;
-}
-
-function createLines(link: LinkState): string[] {
-  const { name } = link;
-  switch (link.kind) {
-    case 'tun':
-      return [`tuntap add dev ${name} mode tun${isMultiQueue(link) ? ' multi_queue' : ''}`];
-    case 'bridge':
-      return [`link add name ${name} ${link.mac === undefined ? '' : `address ${link.mac} `}type bridge`];
-    default:
-      return [];
-  }
-}
-
-function planRoutes(
-  wanted: HostState,
-  found: ObservedHost,
-  ours: readonly ObservedLink[],
-  gone: readonly ObservedLink[],
-  own: Ownership,
-): string[] {
-  const goneNames = gone.map(({ name }) => name);
-  const ourNames = ours.map(({ name }) => name);
-  const wantedTexts = new Set(wanted.routes.map(formatRoute));
-  const present = found.routes.filter(
-    (route) => route.type === 'blackhole' || !goneNames.includes(route.device),
-  );
-  const presentTexts = new Set(present.map(formatRoute));
-  // A link that is taken down or created loses or lacks its routes by the time they are to be added: re-read on verify.
-  const stale = present.filter((route) => {
-    if (wantedTexts.has(formatRoute(route))) return false;
-    return route.type === 'unicast'
-      ? ourNames.includes(route.device)
-      : own.blackholes.includes(formatRoute(route));
-  });
-  return [
-    ...stale.map((route) => `route delete ${routeWords(route, own)}`),
-    ...wanted.routes
-      .filter((route) => !presentTexts.has(formatRoute(route)))
-      .map((route) => `route add ${routeWords(route, own)}`),
-  ];
-}
-
-function routeWords(route: RouteState, { protocol }: Ownership): string {
-  return route.type === 'unicast'
-    ? `${route.prefix} dev ${route.device} proto ${protocol}`
-    : `blackhole ${route.prefix} proto ${protocol} metric ${route.metric}`;
+function deleteLinks(names: ReadonlySet<string>): string[] {
+  return [...names].map((name) => `link delete dev ${name}`);
 }

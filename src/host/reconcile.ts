@@ -1,12 +1,28 @@
-import { readFile, writeFile } from 'node:fs/promises';
-import { CorduroyError, messageOf } from '../errors.ts';
-import { run } from './exec.ts';
+import { CorduroyError } from '../errors.ts';
+import { runBatch } from './batch.ts';
+import { enumerate } from './enumerate.ts';
 import { observeHost } from './observe.ts';
-import { type Ownership, planHost, planRemoval } from './plan.ts';
-import type { HostState, ObservedHost, Sysctl } from './state.ts';
+import type { Ownership } from './ownership.ts';
+import { type HostPlan, planHost, planRemoval } from './plan.ts';
+import type { HostState, ObservedHost, WireguardLink } from './state.ts';
+import { ensureSysctls } from './sysctls.ts';
+
+/** Makes WireGuard devices, and keeps their keys and peers right. */
+export interface WireguardTools {
+  readonly create: (name: string, mark: string) => Promise<void>;
+  /** @returns what was changed, one line each */
+  readonly ensure: (link: WireguardLink) => Promise<string[]>;
+}
 
 /**
- * Makes the host what it should be: reads, compares, applies one batch, verifies.
+ * A second look puts back what went along with what had to go, and gives a device addresses of a family that the kernel
+ * had switched off there; a third one verifies.
+ */
+const PASSES = 3;
+
+/**
+ * Makes the host what it should be: reads, compares, changes the difference, until there is none. What fails keeps nothing
+ * else from being done.
  *
  * @param look is shown what the host was like before
  * @returns what was changed, one line each; empty when all was right
@@ -15,74 +31,101 @@ import type { HostState, ObservedHost, Sysctl } from './state.ts';
 export async function reconcileHost(
   wanted: HostState,
   own: Ownership,
+  wireguard: WireguardTools,
   look: (found: ObservedHost) => void = () => undefined,
 ): Promise<string[]> {
-  const found = await observeHost(own.protocol);
-  look(found);
-  const lines = planHost(wanted, found, own);
-  const complaint = await applyBatch(lines);
-  if (lines.length > 0) {
-    const left = planHost(wanted, await observeHost(own.protocol), own);
-    // Deleting an address or recreating a link takes routes along: one more pass puts them back.
-    const secondComplaint = await applyBatch(left);
-    const still = left.length === 0 ? [] : planHost(wanted, await observeHost(own.protocol), own);
-    if (still.length > 0) {
-      const said = secondComplaint || complaint;
-      throw new CorduroyError(
-        'host-command',
-        `the host does not become what it should be; still to do: ${still.join('; ')}. ip said: ${said}${hint(still)}`,
-        {
-          retryable: true,
-        },
-      );
-    }
+  const changes: string[] = [];
+  let complaint = '';
+  for (let pass = 1; ; pass++) {
+    let found = await observeHost(own.protocol, wanted.links);
+    if (pass === 1) look(found);
+    const attempts = new Attempts();
+    const created = await attempts.make(() => createWireguard(wanted, found, own, wireguard));
+    if (created.length > 0) found = await observeHost(own.protocol, wanted.links);
+    const plan = planHost(wanted, found, own);
+    const { failure } = attempts;
+    const lines = [...plan.devices, ...plan.ways];
+    if (pass === PASSES && lines.length > 0) throw failure ?? stillToDo(lines, complaint);
+    const { changed, said } = await carryOut(plan, wanted, wireguard, attempts);
+    complaint = said || complaint;
+    changes.push(...created, ...changed);
+    if (created.length + changed.length > 0 && pass < PASSES) continue;
+    if (attempts.failure !== undefined) throw attempts.failure;
+    return changes;
   }
-  const changed = await Promise.all(wanted.sysctls.map(ensureSysctl));
-  return [...lines, ...changed.filter((line) => line !== undefined)];
 }
 
-/** A route of the same destination that bears another protocol number is never replaced. */
-function hint(lines: readonly string[]): string {
-  const [, prefix] =
-    lines.map((line) => /^route add (?:blackhole )?(\S+)/.exec(line)).find((match) => match !== null) ?? [];
-  return prefix === undefined
-    ? ''
-    : `. If another program has a route there, remove it: ip route show ${prefix}`;
+async function carryOut(
+  { devices, ways }: HostPlan,
+  { sysctls, links }: HostState,
+  wireguard: WireguardTools,
+  attempts: Attempts,
+): Promise<{ changed: string[]; said: string }> {
+  const complaints = [await runBatch(devices)];
+  const set = await attempts.make(() => ensureSysctls(sysctls));
+  for (const link of links) {
+    if (link.kind === 'wireguard') set.push(...(await attempts.make(() => wireguard.ensure(link))));
+  }
+  complaints.push(await runBatch(ways));
+  return { changed: [...devices, ...set, ...ways], said: complaints.filter(Boolean).join(', ') };
+}
+
+/** @returns what was made */
+async function createWireguard(
+  { links }: HostState,
+  found: ObservedHost,
+  { mark }: Ownership,
+  wireguard: WireguardTools,
+): Promise<string[]> {
+  const names = new Set(found.links.map(({ name }) => name));
+  const missing = links.filter(({ kind, name }) => kind === 'wireguard' && !names.has(name));
+  for (const { name } of missing) await wireguard.create(name, mark);
+  return missing.map(({ name }) => `link add name ${name} type wireguard`);
+}
+
+/** Keeps the first failure for the end. */
+class Attempts {
+  failure: unknown;
+
+  async make(change: () => Promise<string[]>): Promise<string[]> {
+    try {
+      return await change();
+    } catch (error) {
+      this.failure ??= error;
+      return [];
+    }
+  }
+}
+
+function stillToDo(lines: readonly string[], said: string): CorduroyError {
+  const text = `the host does not become what it should be; still to do: ${enumerate(lines)}. The tools said: ${said}`;
+  return new CorduroyError('host-command', `${text}${remedy(lines, said)}`, { retryable: true });
+}
+
+/** What the operator may do where it can be told. */
+function remedy(lines: readonly string[], said: string): string {
+  const find = (pattern: RegExp) =>
+    lines.map((line) => pattern.exec(line)?.[1]).find((part) => part !== undefined);
+  const kind = find(/^link add .* type (\S+)/);
+  if (kind !== undefined && /Unknown device type|not supported/.test(said))
+    return `. The kernel makes no ${kind} devices: modprobe ${kind}, or choose another backend`;
+  if (find(/^link set dev (\S+) up$/) !== undefined && said.includes('Address already in use'))
+    return '. Another program has its UDP port (ss -lunp), or a VXLAN with other options (ip -d link show type vxlan)';
+  // A route of the same destination that bears another protocol number is never replaced.
+  const prefix = find(/^route add (?:blackhole )?(\S+)/);
+  return prefix !== undefined && said.includes('File exists')
+    ? `. If another program has a route there, remove it: ip route show ${prefix}`
+    : '';
 }
 
 /** Removes every link and route of this instance. @returns what was removed, one line each */
 export async function removeFromHost(own: Ownership): Promise<string[]> {
   const lines = planRemoval(await observeHost(own.protocol), own);
-  const complaint = await applyBatch(lines);
+  const complaint = await runBatch(lines);
   const left = planRemoval(await observeHost(own.protocol), own);
-  if (left.length > 0)
-    throw new CorduroyError(
-      'host-command',
-      `could not be removed: ${left.join('; ')}. ip said: ${complaint}`,
-    );
-  return lines;
-}
-
-/** @returns what ip complained of; whether it matters, a second look at the host tells */
-async function applyBatch(lines: readonly string[]): Promise<string> {
-  if (lines.length === 0) return '';
-  const { stderr } = await run('ip', ['-force', '-batch', '-'], {
-    input: `${lines.join('\n')}\n`,
-    allowFailure: true,
-  });
-  return stderr.trim().replaceAll('\n', ', ');
-}
-
-async function ensureSysctl({ path, value, optional }: Sysctl): Promise<string | undefined> {
-  const file = `/proc/sys/${path}`;
-  try {
-    if ((await readFile(file, 'utf8')).trim() === value) return undefined;
-    await writeFile(file, value);
-    return `sysctl ${path.replaceAll('/', '.')}=${value}`;
-  } catch (error) {
-    if (optional && (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new CorduroyError('host-command', `${file} cannot be set to ${value}: ${messageOf(error)}`, {
-      retryable: true,
-    });
+  if (left.length > 0) {
+    const text = `could not be removed: ${enumerate(left)}. The tools said: ${complaint}`;
+    throw new CorduroyError('host-command', text);
   }
+  return lines;
 }

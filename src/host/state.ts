@@ -110,6 +110,8 @@ export type RouteState =
       readonly gateway?: Ip;
       /** The gateway is taken to be on the link, whatever other routes say. */
       readonly onlink?: true;
+      /** Absent: what the kernel takes by itself, 0 or for IPv6 1024. */
+      readonly metric?: number;
     }
   | { readonly type: 'blackhole'; readonly prefix: Prefix; readonly metric: number };
 
@@ -119,6 +121,13 @@ export interface Sysctl {
   readonly value: string;
   /** Nothing is wrong if the kernel has no such value. */
   readonly optional?: true;
+  /** What is done where the kernel has no such value. */
+  readonly otherwise?: 'forward-all-ipv6';
+}
+
+/** IPv6 packets that come in by a device may leave by another one: since Linux 6.17 that is up to each device. */
+export function ipv6Forwarding(device: string): Sysctl {
+  return { path: `net/ipv6/conf/${device}/force_forwarding`, value: '1', otherwise: 'forward-all-ipv6' };
 }
 
 /** What a host has now, of what Corduroy may touch. */
@@ -126,6 +135,18 @@ export interface ObservedHost {
   readonly links: readonly ObservedLink[];
   /** Routes of Corduroy's protocol number. */
   readonly routes: readonly RouteState[];
+  /** What VXLAN devices hold, by name: of those that were asked for and are there. */
+  readonly vxlans: ReadonlyMap<string, VxlanTables>;
+}
+
+/** Only permanent entries: what a device has learned is its own business. */
+export interface VxlanTables {
+  /** Hardware addresses, lower case, by IP address. */
+  readonly neighbours: ReadonlyMap<string, string>;
+  /** Outer addresses by hardware address: several only for those of groups. */
+  readonly fdb: ReadonlyMap<string, readonly string[]>;
+  /** Absent: not asked for. */
+  readonly txChecksum?: boolean;
 }
 
 export interface ObservedLink {
@@ -140,9 +161,20 @@ export interface ObservedLink {
   /** Packets that wait for whoever reads a tun. */
   readonly queueLength: number;
   readonly addresses: readonly InterfaceAddress[];
+  /** Hardware address, where it has one. */
+  readonly mac?: string;
+  /** Of a tunnel with an outer header of the kernel's. */
+  readonly tunnel?: ObservedTunnel;
   readonly index?: number;
   /** The bridge it is a port of. */
   readonly master?: string;
+}
+
+export interface ObservedTunnel {
+  readonly local?: Ip;
+  readonly device?: string;
+  /** Of a VXLAN. */
+  readonly vxlan?: Pick<VxlanLink, 'vni' | 'port' | 'learning' | 'gbp'>;
 }
 
 export function formatInterfaceAddress({ ip, length }: InterfaceAddress): string {
@@ -151,9 +183,10 @@ export function formatInterfaceAddress({ ip, length }: InterfaceAddress): string
 
 /** A text that is equal for equal routes. */
 export function formatRoute(route: RouteState): string {
-  return route.type === 'unicast'
-    ? `${route.prefix}${route.gateway ? ` via ${route.gateway}` : ''} dev ${route.device}${route.onlink ? ' onlink' : ''}`
-    : `blackhole ${route.prefix} metric ${route.metric}`;
+  const metric = route.metric === undefined ? '' : ` metric ${route.metric}`;
+  if (route.type === 'blackhole') return `blackhole ${route.prefix}${metric}`;
+  const via = route.gateway === undefined ? '' : ` via ${route.gateway}`;
+  return `${route.prefix}${via} dev ${route.device}${route.onlink ? ' onlink' : ''}${metric}`;
 }
 
 /** As ip writes it: an address alone has no length. */

@@ -1,4 +1,4 @@
-import { ADDRESS_BITS, Ip } from '../net/ip.ts';
+import { ADDRESS_BITS, type Family, Ip } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 
 /** The range subnets are taken from, see SubnetRange in config. */
@@ -16,6 +16,23 @@ const CANDIDATES = 100;
 
 /** One of the first hundred free subnets, by chance; `undefined` when every subnet is taken. */
 export function pickSubnet(range: Range, taken: readonly Prefix[], random: RandomInt): Prefix | undefined {
+  return pickBetween(range, blocksOf(taken, range.subnetMin.family), random);
+}
+
+/** Addresses that cannot be had, as numbers. */
+export interface Block {
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+export function blocksOf(taken: readonly Prefix[], family: Family): Block[] {
+  return taken
+    .filter((prefix) => prefix.family === family)
+    .map(({ address, last }) => ({ first: address.value, last: last.value }));
+}
+
+/** As pickSubnet, with what is taken as blocks. */
+export function pickBetween(range: Range, taken: readonly Block[], random: RandomInt): Prefix | undefined {
   const free = firstFree(range, taken, CANDIDATES);
   return free.length === 0 ? undefined : free[random(free.length)];
 }
@@ -35,14 +52,11 @@ export function subnetCount({ subnetMin, subnetMax, subnetLen }: Range): bigint 
   return ((subnetMax.value - subnetMin.value) >> BigInt(ADDRESS_BITS[subnetMin.family] - subnetLen)) + 1n;
 }
 
-/** One pass over the range and the sorted taken prefixes, whatever lengths these have. */
-function firstFree(range: Range, taken: readonly Prefix[], limit: number): Prefix[] {
+/** One pass over the range and the sorted blocks, whatever lengths these have. */
+function firstFree(range: Range, taken: readonly Block[], limit: number): Prefix[] {
   const { family } = range.subnetMin;
   const size = 1n << BigInt(ADDRESS_BITS[family] - range.subnetLen);
-  const blocks = taken
-    .filter((prefix) => prefix.family === family)
-    .map((prefix) => ({ first: prefix.address.value, last: prefix.last.value }))
-    .sort((one, other) => (one.first < other.first ? -1 : 1));
+  const blocks = taken.toSorted((one, other) => (one.first < other.first ? -1 : 1));
   const free: Prefix[] = [];
   let next = 0;
   let blockedUpTo = -1n;

@@ -1,14 +1,5 @@
 import { createHash } from 'node:crypto';
-import {
-  accessSync,
-  constants,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
@@ -20,7 +11,8 @@ import type { StatusDocument } from '../daemon/status.ts';
 import { CorduroyError, messageOf } from '../errors.ts';
 import { readIfThere, writeAtomically } from '../host/atomic-file.ts';
 import { run } from '../host/exec.ts';
-import { Prefix } from '../net/prefix.ts';
+import { makeMounts, removeMountPoint } from './mounts.ts';
+import { containerAddress } from './network.ts';
 import { endAllIn, inNamespace, startInNamespace } from './processes.ts';
 import {
   containerBatches,
@@ -42,8 +34,15 @@ export type Programs = string;
 
 /** Milliseconds. */
 const START_TIMEOUT = 20_000;
+const ROUTER = ['net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1'];
 
-const specSchema = z.object({ name: z.string(), network: z.string(), mtu: z.number() });
+const specSchema = z.object({
+  name: z.string(),
+  config: z.string(),
+  hostFamilies: z.array(z.union([z.literal(4), z.literal(6)])),
+  links: z.number(),
+  mtu: z.number(),
+});
 
 /** An etcd that somebody else starts, in the lab's underlay, as CORDUROYD_* variables. */
 export interface ForeignEtcd {
@@ -67,7 +66,13 @@ export class Lab {
   /** @returns the lab of this name, or `undefined` when it is not up */
   static find(name: string, programs: Programs): Lab | undefined {
     const text = readIfThere(join(labFolder(name), 'lab.json'));
-    return text === undefined ? undefined : new Lab(specSchema.parse(JSON.parse(text)), programs);
+    if (text === undefined) return undefined;
+    const { data, success } = specSchema.safeParse(JSON.parse(text));
+    if (!success) {
+      const remedy = `end it, with: corduroy lab down --name ${name}`;
+      throw new CorduroyError('usage', `lab ${name} was made by another version: ${remedy}`);
+    }
+    return new Lab(data, programs);
   }
 
   /** The hosts that have been started, in order. */
@@ -78,7 +83,7 @@ export class Lab {
     return indexes
       .map(Number)
       .sort((one, other) => one - other)
-      .map((index) => labHost(this.spec.name, index));
+      .map((index) => labHost(this.spec, index));
   }
 
   /**
@@ -87,7 +92,7 @@ export class Lab {
    * @throws CorduroyError saying what is missing on this machine
    */
   async start(startEtcd?: () => Promise<ForeignEtcd>): Promise<void> {
-    const { name, network } = this.spec;
+    const { name, config, links } = this.spec;
     const folder = labFolder(name);
     mkdirSync(join(folder, 'bin'), { recursive: true, mode: 0o755 });
     writeAtomically(join(folder, 'lab.json'), `${JSON.stringify(this.spec)}\n`, 0o644);
@@ -96,11 +101,16 @@ export class Lab {
       rmSync(join(folder, 'bin', program), { force: true });
       symlinkSync(join(this.#programs, `${program}.js`), join(folder, 'bin', program));
     }
-    await run('ip', ['netns', 'add', underlay(name).namespace]);
+    const { namespace } = underlay(name);
+    await run('ip', ['netns', 'add', namespace]);
     await applyBatch(underlayBatch(this.spec));
+    if (links > 1) {
+      const [program = '', ...args] = inNamespace(namespace, ['sysctl', '-qw', ...ROUTER]);
+      await run(program, args);
+    }
     this.#foreignEtcd = await startEtcd?.();
     if (startEtcd === undefined) this.#startEtcd();
-    await this.#setConfig(labConfig(network));
+    await this.#setConfig(config);
   }
 
   /** A host with its daemon, once that is ready; and its container. */
@@ -113,11 +123,12 @@ export class Lab {
 
   /** The namespaces of a host and its container, the host joined to the underlay; nothing runs in them yet. */
   async prepareHost(index: number): Promise<LabHost> {
-    const host = labHost(this.spec.name, index);
+    const host = labHost(this.spec, index);
     mkdirSync(host.runDir, { recursive: true, mode: 0o755 });
     writeAtomically(host.machineIdFile, `${machineId(this.spec.name, index)}\n`, 0o444);
     await run('ip', ['netns', 'add', host.namespace]);
     await run('ip', ['netns', 'add', host.container.namespace]);
+    await makeMounts(host);
     for (const batch of hostBatches(this.spec, host)) await applyBatch(batch);
     return host;
   }
@@ -125,7 +136,7 @@ export class Lab {
   /** @param environment variables to set beside the lab's own */
   startDaemon(host: LabHost, flags: readonly string[] = [], environment: NodeJS.ProcessEnv = {}): void {
     const command = [join(labFolder(this.spec.name), 'bin', 'corduroyd'), '--bridge', LAB_BRIDGE, ...flags];
-    startInNamespace(host.namespace, command, host.logFile, { ...this.environment(host), ...environment });
+    startInNamespace(host, command, host.logFile, { ...this.environment(host), ...environment });
   }
 
   /** What a program on a lab host sees: its own daemon and etcd, and nothing of this machine's settings. */
@@ -133,11 +144,12 @@ export class Lab {
     const foreign = /^(CORDUROYD|FLANNELD)_/;
     const inherited = Object.entries(process.env).filter(([name]) => !foreign.test(name));
     const folder = labFolder(this.spec.name);
+    const { etcd, etcd6 } = underlay(this.spec.name);
     return {
       ...Object.fromEntries(inherited),
       PATH: `${join(folder, 'bin')}:${process.env.PATH}`,
       CORDUROYD_CONFIG_FILE: join(folder, 'no-settings.json'),
-      CORDUROYD_ETCD_ENDPOINTS: underlay(this.spec.name).etcd,
+      CORDUROYD_ETCD_ENDPOINTS: this.spec.hostFamilies.includes(4) ? etcd : etcd6,
       ...this.#foreignEtcd?.access,
       ...(host && {
         CORDUROYD_RUN_DIR: host.runDir,
@@ -173,15 +185,18 @@ export class Lab {
     }
   }
 
-  /** One container, with the second address of the host's subnet. */
+  /** One container, with the second address of each of the host's subnets. */
   async addContainer(host: LabHost, { lease, mtu }: StatusDocument): Promise<void> {
     const variables = parseEnv(readFileSync(host.subnetFile, 'utf8'));
-    const gateway = variables.get('FLANNEL_SUBNET');
-    if (lease === undefined || mtu === undefined || gateway === undefined) {
+    const gateways = ['FLANNEL_SUBNET', 'FLANNEL_IPV6_SUBNET'].flatMap((name) => variables.get(name) ?? []);
+    if (lease === undefined || mtu === undefined || gateways.length !== lease.subnets.length) {
       throw new CorduroyError('no-daemon', `${host.name} has no lease`);
     }
-    for (const batch of containerBatches(host, gateway, containerAddress(lease.subnets), mtu))
-      await applyBatch(batch);
+    const ends = gateways.map((gateway, index) => ({
+      gateway,
+      address: containerAddress(lease.subnets.slice(index)),
+    }));
+    for (const batch of containerBatches(host, ends, mtu)) await applyBatch(batch);
   }
 
   /** Ends every process of the lab and removes its namespaces and files. Also a lab that came up half-way. */
@@ -199,6 +214,7 @@ export class Lab {
     rmSync(labFolder(name), { recursive: true, force: true });
     try {
       rmdirSync(dirname(labFolder(name)));
+      removeMountPoint();
     } catch (error) {
       // Other labs are in there, or none ever was.
       if (!['ENOTEMPTY', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
@@ -207,14 +223,14 @@ export class Lab {
   }
 
   #startEtcd(): void {
-    const { namespace, etcd } = underlay(this.spec.name);
+    const { namespace, etcd, etcd6 } = underlay(this.spec.name);
     const folder = labFolder(this.spec.name);
     const etcdCommand = ['etcd', '--name', 'lab', '--data-dir', join(folder, 'etcd'), '--log-level', 'warn'];
     const urls = [
       '--listen-client-urls',
-      etcd,
+      `${etcd},${etcd6}`,
       '--advertise-client-urls',
-      etcd,
+      `${etcd},${etcd6}`,
       '--listen-peer-urls',
       'http://127.0.0.1:2380',
     ];
@@ -255,16 +271,6 @@ function machineId(lab: string, index: number): string {
   return createHash('sha256').update(`${lab} ${index}`).digest('hex').slice(0, 32);
 }
 
-/** The network config of a lab. */
-export function labConfig(network: string): string {
-  return JSON.stringify({ Network: network, Backend: { Type: 'udp' } });
-}
-
-/** The second address of the first subnet, after the bridge's. */
-export function containerAddress([subnet = '']: readonly string[]): string {
-  return Prefix.parse(subnet).address.plus(2n).toString();
-}
-
 async function listNamespaces(): Promise<string[]> {
   const { stdout } = await run('ip', ['netns', 'list']);
   return stdout.split('\n').flatMap((line) => line.split(' ')[0] || []);
@@ -272,39 +278,4 @@ async function listNamespaces(): Promise<string[]> {
 
 async function applyBatch({ namespace, lines }: NamespaceBatch): Promise<void> {
   await run('ip', ['-netns', namespace, '-batch', '-'], { input: `${lines.join('\n')}\n` });
-}
-
-/** @throws CorduroyError `usage` naming what is missing on this machine, and how to install it */
-export async function requireTools(): Promise<void> {
-  const packages: Record<string, string> = {
-    ip: 'iproute2',
-    nsenter: 'util-linux',
-    etcd: 'etcd-server',
-    ping: 'iputils-ping',
-    nft: 'nftables',
-    iptables: 'iptables',
-  };
-  const folders = (process.env.PATH ?? '').split(':');
-  const missing = Object.keys(packages).filter(
-    (tool) => !folders.some((folder) => isExecutable(join(folder, tool))),
-  );
-  if (missing.length > 0) {
-    const wanted = missing.map((tool) => packages[tool]).join(' ');
-    throw new CorduroyError(
-      'usage',
-      `missing on this machine: ${missing.join(', ')}. Install: apt-get install ${wanted}`,
-    );
-  }
-  if (!isExecutable('/dev/net/tun', constants.R_OK)) {
-    throw new CorduroyError('usage', 'there is no /dev/net/tun: load the driver with: modprobe tun');
-  }
-}
-
-function isExecutable(path: string, mode = constants.X_OK): boolean {
-  try {
-    accessSync(path, mode);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -4,20 +4,34 @@ import { closeSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../host/exec.ts';
 
-/** `nsenter` and not `ip netns exec`: the latter remounts /sys, which programs like dockerd do not survive. */
-export function inNamespace(namespace: string, command: readonly string[]): string[] {
-  return ['nsenter', `--net=/run/netns/${namespace}`, '--', ...command];
+/** Where a program runs. */
+export interface Place {
+  readonly namespace: string;
+  /** A file to enter a mount namespace by: mounts.ts. */
+  readonly mounts: string;
+}
+
+/**
+ * `nsenter` and not `ip netns exec`: the latter remounts /sys, which programs like dockerd do not survive.
+ * @param place a network namespace alone, or with a mount namespace
+ */
+export function inNamespace(place: string | Place, command: readonly string[]): string[] {
+  if (typeof place === 'string') return ['nsenter', `--net=/run/netns/${place}`, '--', ...command];
+  const { namespace, mounts } = place;
+  // Whoever enters a mount namespace stands in its root.
+  const here = ['env', `--chdir=${process.cwd()}`, ...command];
+  return ['nsenter', `--net=/run/netns/${namespace}`, `--mount=${mounts}`, '--', ...here];
 }
 
 /** Starts a program that outlives this one, its output appended to the log. @returns its process id */
 export function startInNamespace(
-  namespace: string,
+  place: string | Place,
   command: readonly string[],
   logFile: string,
   environment: NodeJS.ProcessEnv,
 ): number | undefined {
   const log = openSync(logFile, 'a', 0o640);
-  const [program = '', ...args] = inNamespace(namespace, command);
+  const [program = '', ...args] = inNamespace(place, command);
   const child = spawn(program, args, {
     detached: true,
     stdio: ['ignore', log, log],
@@ -32,11 +46,11 @@ export function startInNamespace(
 
 /** Runs a program on this terminal. @returns its exit code, as a shell would have it */
 export async function runInNamespace(
-  namespace: string,
+  place: string | Place,
   command: readonly string[],
   environment: NodeJS.ProcessEnv,
 ): Promise<number> {
-  const [program = '', ...args] = inNamespace(namespace, command);
+  const [program = '', ...args] = inNamespace(place, command);
   const child = spawn(program, args, { stdio: 'inherit', env: environment });
   const passOn = (signal: NodeJS.Signals) => child.kill(signal);
   process.on('SIGTERM', passOn).on('SIGINT', () => undefined); // The terminal sends SIGINT to both.

@@ -9,9 +9,17 @@ import { Cluster } from './cluster.ts';
 import { type Decision, decideLease, type PreviousSubnets, sameSubnets } from './decide.ts';
 import { Grant } from './grant.ts';
 import { type HeldLease, sessionOf } from './held-lease.ts';
-import { formatLeaseValue, type LeaseAttributes, leaseKey, leaseName } from './lease-record.ts';
+import {
+  formatLeaseValue,
+  type LeaseAttributes,
+  leaseKey,
+  leaseName,
+  type PublicAddresses,
+  sharesAddress,
+} from './lease-record.ts';
 import type { StoredLease } from './lease-table.ts';
 import { formatNodeValue, type NodeId, nodeKey } from './node-record.ts';
+import { formatReservation, reservationKey } from './reservation.ts';
 
 /** What a lease has to fit, and what this host says of itself in it. */
 export interface Wanted {
@@ -140,19 +148,19 @@ class Acquisition {
         return (await this.#adopt(decision.lease, record)) ?? (await this.#takeOver(decision.lease, record));
       case 'create':
         this.#requireStay(decision.subnets);
-        return this.#create(decision, record);
+        return this.#create(decision, record, cluster);
     }
   }
 
   async #ask({ node, why }: Extract<Decision, { do: 'ask' }>): Promise<void> {
     const { log, machine } = this.#options;
-    const other = `${node.hostName} (${node.publicIp ?? 'no address'})`;
+    const other = `${node.hostName} (${addressText(node)})`;
     const claim = why === 'same-machine' ? "this machine's id" : "this host's public address";
     log.info(`${other} has ${claim} in etcd: asking whether it lives`);
     const context = { ...this.#options, asker: machine.processId };
     if (await isAlive(context, node.nodeId)) throw notUnique(why, other, this.#wanted.attributes);
     // Another network card, or another machine? With the address it had it is this one.
-    if (why === 'same-machine' && !this.#wanted.attributes.publicIp?.equals(node.publicIp))
+    if (why === 'same-machine' && !sharesAddress(this.#wanted.attributes, node))
       throw perhapsCopy(other, node.lease);
     log.warn(`${other} does not answer: going on without regard to it`);
     this.#silent.add(node.nodeId);
@@ -209,6 +217,7 @@ class Acquisition {
   async #create(
     { subnets, reused, instead }: Extract<Decision, { do: 'create' }>,
     record: Entry | undefined,
+    { reservations }: Cluster,
   ): Promise<HeldLease | undefined> {
     const { prefix, log } = this.#options;
     const { configKey, configRevision } = this.#wanted;
@@ -216,13 +225,28 @@ class Acquisition {
     const conditions: Condition[] = [
       { key, is: 'absent' },
       { key: configKey, is: 'unchanged', modRevision: configRevision },
-      ...(instead ? [unchangedSince(instead.entry)] : []),
+      ...instead.map(({ entry }) => unchangedSince(entry)),
     ];
-    const deletions: Operation[] = instead ? [{ do: 'delete', key: instead.entry.key }] : [];
-    const lease = { key, subnets, reserved: false, keep: undefined };
-    const held = await this.#write(lease, conditions, deletions, record);
+    // What was reserved for this host stays so, as far as the network config lets it.
+    const reserved = instead.filter(({ entry }) => entry.leaseId === undefined);
+    const moves = reserved.flatMap(({ subnets: before }): Operation[] => {
+      const reservation = reservations.get(leaseName(before));
+      return reservation === undefined
+        ? []
+        : [
+            { do: 'delete', key: reservationKey(prefix, leaseName(before)) },
+            {
+              do: 'put',
+              key: reservationKey(prefix, leaseName(subnets)),
+              value: formatReservation(reservation),
+            },
+          ];
+    });
+    const deletions = instead.map(({ entry }): Operation => ({ do: 'delete', key: entry.key }));
+    const lease = { key, subnets, reserved: reserved.length > 0, keep: undefined };
+    const held = await this.#write(lease, conditions, [...deletions, ...moves], record);
     if (held === undefined) await this.#requireConfig();
-    else log.info(`leased ${subnets.join(' and ')}${reused ? ', the subnet this host had' : ''}`);
+    else log.info(`leased ${subnets.join(' and ')}${sayBefore(reused, instead)}`);
     return held;
   }
 
@@ -236,7 +260,7 @@ class Acquisition {
       readonly keep: Revision | undefined;
     },
     conditions: readonly Condition[],
-    deletions: readonly Operation[],
+    others: readonly Operation[],
     record: Entry | undefined,
   ): Promise<HeldLease | undefined> {
     const { store, prefix, machine, now } = this.#options;
@@ -254,7 +278,7 @@ class Acquisition {
     ];
     const unchangedRecord: Condition = record ? unchangedSince(record) : { key: recordKey, is: 'absent' };
     const { succeeded, revision } = await this.grant.usedBy(() =>
-      store.transaction([...conditions, unchangedRecord], [...puts, ...deletions]),
+      store.transaction([...conditions, unchangedRecord], [...puts, ...others]),
     );
     if (!succeeded) return undefined;
     const node = { value: recordValue, modRevision: revision };
@@ -294,8 +318,21 @@ export function recordValue(
   { attributes, capabilities, hardware }: Wanted,
   subnets: StoredLease['subnets'],
 ): string {
-  const { publicIp } = attributes;
-  return formatNodeValue({ ...machine, capabilities, hardware, publicIp, lease: leaseName(subnets) });
+  const { publicIp, publicIpv6 } = attributes;
+  const lease = leaseName(subnets);
+  return formatNodeValue({ ...machine, capabilities, hardware, publicIp, publicIpv6, lease });
+}
+
+/** What a subnet is, beside new. */
+function sayBefore(reused: boolean, instead: readonly StoredLease[]): string {
+  if (reused) return ', the subnet this host had';
+  return instead.length === 0
+    ? ''
+    : `, in place of ${instead.map(({ subnets }) => subnets.join(' and ')).join(', ')}`;
+}
+
+function addressText({ publicIp, publicIpv6 }: PublicAddresses): string {
+  return String(publicIp ?? publicIpv6 ?? 'no address');
 }
 
 function unchangedSince({ key, modRevision }: Entry): Condition {
@@ -307,7 +344,7 @@ function perhapsCopy(other: string, lease: string): CorduroyError {
     'not-unique',
     `etcd knows ${other} by this machine's id, with another network card and address, and it does not answer. If this machine ` +
       `is a copy of its disk, ${NEW_ID}. If it is that machine itself, changed: ` +
-      `corduroy leases revoke ${lease.replace('-', '/')} --force`,
+      `corduroy leases revoke ${lease.replaceAll('-', '/').replace('&', ' ')} --force`,
     { retryable: true },
   );
 }
@@ -319,11 +356,12 @@ function conflict(text: string): CorduroyError {
   return new CorduroyError('conflict', text, { retryable: true });
 }
 
-function outOfSubnets([range]: readonly SubnetRange[], covering: readonly string[]): CorduroyError {
-  const count = range === undefined ? 0 : subnetCount(range);
+function outOfSubnets(ranges: readonly SubnetRange[], covering: readonly string[]): CorduroyError {
+  const textOf = (range: SubnetRange) =>
+    `all ${subnetCount(range)} subnets of ${range.network} from ${range.subnetMin} to ${range.subnetMax}`;
   return new CorduroyError(
     'out-of-subnets',
-    `out of subnets: all ${count} subnets of ${range?.network} from ${range?.subnetMin} to ${range?.subnetMax} are leased` +
+    `out of subnets: ${ranges.map(textOf).join(', or ')} are leased` +
       `${covering.length > 0 ? `, many of them by ${printable(covering.join(', '))}, which is no subnet of this network` : ''}. ` +
       'See them with: corduroy leases list. This host takes the first that is freed',
     { retryable: true },
@@ -335,7 +373,7 @@ function notUnique(
   other: string,
   mine: LeaseAttributes,
 ): CorduroyError {
-  const address = mine.publicIp ?? mine.publicIpv6;
+  const address = addressText(mine);
   const text =
     why === 'same-address'
       ? `the public address ${address} of this host is published by another one that lives, ${other}. Behind a NAT (as on ` +

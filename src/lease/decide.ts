@@ -1,10 +1,12 @@
 import type { SubnetRange } from '../config/network-config.ts';
-import { fitsRange, pickSubnet, type RandomInt } from '../ipam/pick-subnet.ts';
+import { fitsRange, type RandomInt } from '../ipam/pick-subnet.ts';
+import { pickSubnets } from '../ipam/pick-subnets.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { LeaseId } from '../store/store.ts';
 import type { Cluster } from './cluster.ts';
-import { type LeaseAttributes, leaseName } from './lease-record.ts';
+import { isOwn, type LeaseAttributes, leaseName, sharesAddress } from './lease-record.ts';
 import { isNobodys, type StoredLease } from './lease-table.ts';
+import { lostSubnets } from './lost-subnets.ts';
 import type { NodeId } from './node-record.ts';
 import type { StoredNode } from './node-table.ts';
 import { isFor } from './reservation.ts';
@@ -21,8 +23,11 @@ export type Decision =
       readonly do: 'create';
       readonly subnets: readonly Prefix[];
       readonly reused: boolean;
-      /** A lease that this machine's record still names: deleted in the same transaction. */
-      readonly instead: StoredLease | undefined;
+      /**
+       * This host's own that it takes the place of, deleted in the same transaction: what this machine's record still
+       * names, and what names a part of the subnets. Of these, a reservation goes on as one.
+       */
+      readonly instead: readonly StoredLease[];
     }
   /** Out of subnets. */
   | { readonly do: 'wait'; readonly covering: readonly string[] };
@@ -57,7 +62,8 @@ export interface PreviousSubnets {
 /**
  * The order of docs/leases.md: first nobody else may be this machine or have its address; then the lease in use, the one
  * this machine's record names, a reservation for it, one with its public address that is no other machine's (flannel's
- * rule), the subnet it had, and last any free one.
+ * rule), the subnet it had, and last any free one. Where not all of these subnets can be had, or the network has another
+ * family than before, those that can be are kept.
  *
  * Malformed keys that still name a subnet count as taken, so that nobody's address range is handed out twice because of
  * a typing error in a value.
@@ -67,49 +73,70 @@ export function decideLease(situation: Situation, random: RandomInt): Decision {
   if (rival !== undefined) return rival;
   const { cluster, ranges, previous } = situation;
   const own = ownLeases(situation);
-  const fitting = [...own.bound, ...own.reserved, ...own.byAddress].filter((lease) =>
-    fitsRanges(lease.subnets, ranges),
+  const all = [...own.bound, ...own.reserved, ...own.byAddress];
+  /** What a lease has, or a host had, that is of use under this network config. */
+  const usable = (subnets: readonly Prefix[]) =>
+    subnets.filter((subnet) => ranges.some((range) => fitsRange(range, subnet)));
+  const remaining = (lease: StoredLease) => {
+    const lost = lostSubnets(lease, cluster, situation).map(({ subnet }) => subnet);
+    return usable(lease.subnets).filter((subnet) => !lost.includes(subnet));
+  };
+  const fitting = all.filter(
+    (lease) => fitsRanges(lease.subnets, ranges) && remaining(lease).length === lease.subnets.length,
   );
-  const inUse = previous.inUse && fitsRanges(previous.subnets, ranges) ? previous.subnets : [];
+  const inUse = previous.inUse ? usable(previous.subnets) : [];
   const same = [...fitting, ...spoilt(situation)].find((lease) => sameSubnets(lease.subnets, inUse));
-  if (same !== undefined) return { do: 'take-over', lease: same };
+  if (same !== undefined && fitsRanges(inUse, ranges)) return { do: 'take-over', lease: same };
 
-  const taken = [
-    ...cluster.leases.leases().flatMap((lease) => lease.subnets),
-    ...cluster.leases.namedByRejected(),
-  ];
-  const areFree = (subnets: readonly Prefix[]) =>
-    fitsRanges(subnets, ranges) && subnets.every((subnet) => !taken.some((other) => other.overlaps(subnet)));
-  const instead = own.bound.find((lease) => lease.entry.leaseId !== undefined);
+  const create = (kept: readonly Prefix[]): Decision => {
+    const instead = all.filter(
+      (lease) =>
+        (lease.entry.leaseId !== undefined && own.bound.includes(lease)) ||
+        lease.subnets.some((subnet) => kept.some((other) => other.equals(subnet))),
+    );
+    const subnets = pickSubnets(ranges, kept, taken(cluster, instead), random);
+    return subnets === undefined
+      ? { do: 'wait', covering: coveringKeys(situation) }
+      : { do: 'create', subnets, reused: kept.length === ranges.length, instead };
+  };
   // Containers have these addresses, whatever an etcd restored from a backup says.
-  if (inUse.length > 0 && !isTaken(inUse, cluster))
-    return { do: 'create', subnets: inUse, reused: true, instead };
-  const hinted = fitting.find((lease) => sameSubnets(lease.subnets, previous.subnets));
-  const preferred = fitting.find((lease) => own.bound.includes(lease)) ?? hinted ?? fitting[0];
+  const kept = inUse.filter((subnet) => !isTaken(subnet, cluster, all));
+  if (kept.length === ranges.length) return create(kept);
+  const keeping = fitting.filter(({ subnets }) =>
+    kept.every((one) => subnets.some((other) => other.equals(one))),
+  );
+  const hinted = keeping.find((lease) => sameSubnets(lease.subnets, previous.subnets));
+  const preferred = keeping.find((lease) => own.bound.includes(lease)) ?? hinted ?? keeping[0];
   if (preferred !== undefined) return { do: 'take-over', lease: preferred };
+  if (kept.length > 0) return create(kept);
+
   // A key without an etcd lease is a reservation: somebody else's decision, never deleted here.
+  const leased = [...own.bound, ...own.byAddress].filter((lease) => lease.entry.leaseId !== undefined);
+  const partial = leased.map(remaining).find((subnets) => subnets.length > 0);
+  if (partial !== undefined) return create(partial);
   const useless = own.byAddress.find((lease) => lease.entry.leaseId !== undefined);
   if (useless !== undefined) return { do: 'discard', lease: useless };
 
-  if (areFree(previous.subnets)) return { do: 'create', subnets: previous.subnets, reused: true, instead };
-  const picked = ranges.map((range) => pickSubnet(range, taken, random));
-  const subnets = picked.filter((subnet) => subnet !== undefined);
-  return subnets.length === ranges.length
-    ? { do: 'create', subnets, reused: false, instead }
-    : { do: 'wait', covering: coveringKeys(situation) };
+  const others = taken(cluster, []);
+  return create(usable(previous.subnets).filter((subnet) => !others.some((other) => other.overlaps(subnet))));
+}
+
+function taken({ leases }: Cluster, except: readonly StoredLease[]): Prefix[] {
+  const counted = leases.leases().filter((lease) => !except.includes(lease));
+  return [...counted.flatMap(({ subnets }) => subnets), ...leases.namedByRejected()];
 }
 
 /**
- * Whether subnets in use are another's: by a key that names one, or that a machine holds. One that only covers them (left
+ * Whether a subnet in use is another's: by a key that names it, or that a machine holds. One that only covers it (left
  * by another SubnetLen, or mistyped) took nothing away while this host had its lease, and takes nothing now.
+ * @param own this host's leases
  */
-function isTaken(inUse: readonly Prefix[], { leases, nodes }: Cluster): boolean {
+function isTaken(inUse: Prefix, { leases, nodes }: Cluster, own: readonly StoredLease[]): boolean {
   const named = leases.leases().some((lease) => {
-    const overlaps = lease.subnets.some((other) => inUse.some((subnet) => subnet.overlaps(other)));
-    const equals = () => lease.subnets.some((other) => inUse.some((subnet) => subnet.equals(other)));
-    return overlaps && (equals() || nodes.holderOf(lease) !== undefined);
+    if (!lease.subnets.some((other) => inUse.overlaps(other)) || own.includes(lease)) return false;
+    return lease.subnets.some((other) => inUse.equals(other)) || nodes.holderOf(lease) !== undefined;
   });
-  return named || leases.namedByRejected().some((other) => inUse.some((subnet) => subnet.equals(other)));
+  return named || leases.namedByRejected().some((other) => inUse.equals(other));
 }
 
 /** Leases of more than one subnet's addresses: one mistyped key can take them all. */
@@ -170,8 +197,7 @@ function ownLeases(situation: Situation): OwnLeases {
 
 /** This machine under a machine-id that it had before: the same hardware and address, and nobody answers. */
 function wasThis(holder: StoredNode, { silent, hardware, attributes }: Situation): boolean {
-  const { publicIp } = attributes;
-  const isSame = holder.hardware === hardware && publicIp !== undefined && publicIp.equals(holder.publicIp);
+  const isSame = holder.hardware === hardware && sharesAddress(holder, attributes);
   return isSame && silent.has(holder.nodeId);
 }
 
@@ -198,14 +224,6 @@ export function fitsRanges(subnets: readonly Prefix[], ranges: readonly SubnetRa
       return subnet !== undefined && fitsRange(range, subnet);
     })
   );
-}
-
-/** Whether two sets of attributes bear the same public address: what flannel knows a host by. */
-export function isOwn(one: LeaseAttributes, other: LeaseAttributes): boolean {
-  if (one.publicIp !== undefined || other.publicIp !== undefined) {
-    return one.publicIp?.equals(other.publicIp) ?? false;
-  }
-  return one.publicIpv6?.equals(other.publicIpv6) ?? false;
 }
 
 export function sameSubnets(one: readonly Prefix[], other: readonly Prefix[]): boolean {

@@ -4,11 +4,12 @@ import type { LeaseId, Revision } from '../store/store.ts';
 import { type AcquireOptions, acquireLease, recordValue, type Wanted } from './acquire.ts';
 import { answer, challengesTo } from './challenge.ts';
 import type { Cluster } from './cluster.ts';
-import { isOwn, type PreviousSubnets, sameSubnets } from './decide.ts';
+import { fitsRanges, type PreviousSubnets } from './decide.ts';
 import { atRiskFrom, type HeldLease, sessionOf } from './held-lease.ts';
-import { formatLeaseValue } from './lease-record.ts';
+import { formatLeaseValue, isOwn } from './lease-record.ts';
 import { type LeaseEvent, type LeaseStateName, nextLeaseState } from './lease-state.ts';
 import { isNobodys, type RejectedLease, type StoredLease } from './lease-table.ts';
+import { lostSubnets } from './lost-subnets.ts';
 import type { NodeTable } from './node-table.ts';
 
 /** Milliseconds from a renewal that failed to the next try. */
@@ -119,7 +120,8 @@ export class LeaseKeeper {
   }
 
   /** Compares what is held with everything under the prefix as of a revision; to be called after every change of it. */
-  observe({ leases, nodes }: Cluster, revision: Revision): void {
+  observe(cluster: Cluster, revision: Revision): void {
+    const { leases, nodes } = cluster;
     const held = this.#held;
     // A table from before our own write says nothing about it.
     if (held === undefined || this.#isAcquiring) return;
@@ -131,7 +133,21 @@ export class LeaseKeeper {
       this.#observeRewritten(held, stored, nodes);
     } else if (nodes.get(this.#options.machine.nodeId)?.entry.modRevision !== held.node.modRevision) {
       this.#lose('doubted', "this machine's record in etcd was deleted or written over: looking at it anew");
+    } else if (stored.subnets !== undefined) {
+      this.#observeElders(stored, cluster);
     }
+  }
+
+  #observeElders(stored: StoredLease, cluster: Cluster): void {
+    const { machine, now } = this.#options;
+    if (now() < this.#stayUntil) return;
+    const [lost] = lostSubnets(stored, cluster, { ...machine, attributes: stored.attributes });
+    if (lost === undefined) return;
+    this.#lose(
+      'taken',
+      `conflict: ${lost.subnet} of this host is also leased under ${lost.elder.entry.key}, which is older and counts: this ` +
+        'host leases another in its place, and its containers have to be restarted to get addresses from it',
+    );
   }
 
   #observeRewritten(held: HeldLease, stored: StoredLease | RejectedLease, nodes: NodeTable): void {
@@ -224,6 +240,7 @@ export class LeaseKeeper {
   /** Whether etcd has of this host what should stand there. */
   #says({ attributes, node, subnets }: HeldLease, wanted: Wanted): boolean {
     return (
+      fitsRanges(subnets, wanted.ranges) &&
       formatLeaseValue(attributes) === formatLeaseValue(wanted.attributes) &&
       node.value === recordValue(this.#options.machine, wanted, subnets)
     );
@@ -321,10 +338,12 @@ export class LeaseKeeper {
   /** Containers keep the addresses they have: a host that changes its subnet has to say so. */
   #sayMove(subnets: readonly Prefix[]): void {
     const { subnets: before } = this.#previous;
-    if (before.length === 0 || sameSubnets(subnets, before)) return;
+    const lost = before.filter((one) => !subnets.some((subnet) => subnet.equals(one)));
+    if (lost.length === 0) return;
+    const next = subnets.filter((one) => !before.some((subnet) => subnet.equals(one)));
     this.#moved =
-      `this host's subnet has changed from ${before.join(' and ')}, which is taken or does not fit the network ` +
-      `config, to ${subnets.join(' and ')}: restart its containers, and then corduroyd`;
+      `this host's subnet has changed from ${lost.join(' and ')}, which is taken or does not fit the network ` +
+      `config, to ${next.length > 0 ? next.join(' and ') : `none beside ${subnets.join(' and ')}`}: restart its containers, and then corduroyd`;
     this.#options.log.error(this.#moved);
   }
 }

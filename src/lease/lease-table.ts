@@ -1,8 +1,17 @@
 import { messageOf } from '../errors.ts';
+import type { Family } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { printable } from '../printable.ts';
 import type { Change, Entry } from '../store/store.ts';
-import { type LeaseRecord, parseLeaseName, parseLeaseValue, subnetsFolder } from './lease-record.ts';
+import {
+  folderOf,
+  type LeaseFolders,
+  type LeaseRecord,
+  leaseFolders,
+  leaseName,
+  parseLeaseName,
+  parseLeaseValue,
+} from './lease-record.ts';
 
 /** A lease with the store's own facts about its key. */
 export interface StoredLease extends LeaseRecord {
@@ -12,7 +21,7 @@ export interface StoredLease extends LeaseRecord {
 /** A key that is not used, and why: one sentence without the key. */
 export interface RejectedLease {
   readonly entry: Entry;
-  /** What the key names, where only the value is malformed. */
+  /** What the key names, where only the value or the spelling is malformed. */
   readonly subnets?: never;
   readonly named?: readonly Prefix[];
   readonly reason: string;
@@ -29,9 +38,9 @@ export function byAge({ entry: one }: StoredLease, { entry: other }: StoredLease
   return one.key === other.key ? 0 : one.key < other.key ? -1 : 1;
 }
 
-/** Everything under `{prefix}/subnets/`, parsed once a change. What does not parse is kept with the reason. */
+/** Every lease, of IPv6 alone too, parsed once a change. What does not parse is kept with the reason. */
 export class LeaseTable {
-  readonly #folder: string;
+  readonly #folders: LeaseFolders;
   /**
    * About in the order in which the keys were made: a snapshot is put in that order, a new key comes last, and one that
    * is written again keeps its place. So that sorting by age, after every change, finds everything in place already.
@@ -43,7 +52,7 @@ export class LeaseTable {
   readonly #contested = new Set<string>();
 
   constructor(prefix: string, entries: readonly Entry[] = []) {
-    this.#folder = subnetsFolder(prefix);
+    this.#folders = leaseFolders(prefix);
     this.replace(entries);
   }
 
@@ -90,10 +99,19 @@ export class LeaseTable {
     return this.#contested.size > 0 && this.#contested.has(subnet.toString());
   }
 
+  /** Of the leases that name this subnet, those whose keys were made before that of `lease`. */
+  elders(lease: StoredLease, subnet: Prefix): StoredLease[] {
+    if (!this.isContested(subnet)) return [];
+    return this.leases().filter(
+      (other) => other.subnets.some((one) => one.equals(subnet)) && byAge(other, lease) < 0,
+    );
+  }
+
   #put(entry: Entry): void {
     const { key } = entry;
-    if (!key.startsWith(this.#folder)) return;
-    const lease = parseEntry(entry, this.#folder);
+    const family = folderOf(key, this.#folders);
+    if (family === undefined) return;
+    const lease = parseEntry(entry, key.slice(this.#folders[family].length), family);
     this.#claim(this.#leases.get(key), -1);
     this.#leases.set(key, lease);
     this.#claim(lease, 1);
@@ -116,13 +134,16 @@ export class LeaseTable {
   }
 }
 
-function parseEntry(entry: Entry, folder: string): StoredLease | RejectedLease {
+function parseEntry(entry: Entry, name: string, family: Family): StoredLease | RejectedLease {
   let subnets: Prefix[];
   try {
-    subnets = parseLeaseName(entry.key.slice(folder.length));
+    subnets = parseLeaseName(name, family);
   } catch (error) {
     return { entry, reason: printable(messageOf(error)) };
   }
+  // One subnet, one key: nothing could keep two spellings from being two hosts'.
+  const usual = leaseName(subnets);
+  if (name !== usual) return { entry, named: subnets, reason: `the key of this subnet is spelt ${usual}` };
   try {
     return { entry, subnets, attributes: parseLeaseValue(entry.value, entry.leaseId === undefined) };
   } catch (error) {

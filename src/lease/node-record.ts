@@ -8,6 +8,7 @@ import { printable } from '../printable.ts';
  *
  *     key    {prefix}/corduroy/nodes/6f0e…  (the node id)
  *     value  {"hostName":"h1","version":"0.1.0","capabilities":["ecn"],"lease":"10.244.3.0-24","publicIP":"192.0.2.1","hardware":"91…"}
+ *            and "publicIPv6":"2001:db8::1" before "hardware", of a host that publishes one
  */
 export interface NodeRecord {
   readonly nodeId: NodeId;
@@ -18,6 +19,7 @@ export interface NodeRecord {
   /** Last part of the key of the lease it holds: `10.244.3.0-24`. */
   readonly lease: string;
   readonly publicIp: Ip | undefined;
+  readonly publicIpv6: Ip | undefined;
   /** Tells two machines with one node id apart: a copied disk does not take it along. */
   readonly hardware: string;
 }
@@ -49,9 +51,10 @@ export function nodeKey(prefix: string, id: NodeId): string {
 }
 
 export function formatNodeValue(record: NodeRecord): string {
-  const { hostName, version, capabilities, lease, publicIp, hardware } = record;
+  const { hostName, version, capabilities, lease, publicIp, publicIpv6, hardware } = record;
   const publicIP = publicIp?.toString() ?? null;
-  return JSON.stringify({ hostName, version, capabilities, lease, publicIP, hardware });
+  const second = publicIpv6 && { publicIPv6: publicIpv6.toString() };
+  return JSON.stringify({ hostName, version, capabilities, lease, publicIP, ...second, hardware });
 }
 
 /**
@@ -68,8 +71,11 @@ export function parseNode(name: string, value: string): NodeRecord {
     throw malformed('the value is not JSON');
   }
   if (typeof document !== 'object' || document === null) throw malformed('the value is no JSON object');
-  const { hostName, version, capabilities, lease, publicIP, hardware } = document as Record<string, unknown>;
-  const publicIp = typeof publicIP === 'string' ? Ip.tryParse(publicIP) : undefined;
+  const { hostName, version, capabilities, lease, publicIP, publicIPv6, hardware } = document as Record<
+    string,
+    unknown
+  >;
+  const addressOf = (value: unknown) => (typeof value === 'string' ? Ip.tryParse(value) : undefined);
   return {
     nodeId: name,
     hostName: text('hostName', hostName),
@@ -78,7 +84,8 @@ export function parseNode(name: string, value: string): NodeRecord {
       ? capabilities.slice(0, MAX_CAPABILITIES).map((one) => text('capabilities', one))
       : [],
     lease: text('lease', lease),
-    publicIp,
+    publicIp: addressOf(publicIP),
+    publicIpv6: addressOf(publicIPv6),
     hardware: text('hardware', hardware),
   };
 }

@@ -1,7 +1,7 @@
 import { messageOf } from '../errors.ts';
 import { printable } from '../printable.ts';
 import type { Change, Entry } from '../store/store.ts';
-import { subnetsFolder } from './lease-record.ts';
+import { isOwn } from './lease-record.ts';
 import type { StoredLease } from './lease-table.ts';
 import { type NodeId, type NodeRecord, nodesFolder, parseNode } from './node-record.ts';
 
@@ -12,7 +12,6 @@ export interface StoredNode extends NodeRecord {
 /** Everything under `{prefix}/corduroy/nodes/`, parsed once a change: which machine holds which lease. */
 export class NodeTable {
   readonly #nodesFolder: string;
-  readonly #subnetsFolder: string;
   readonly #nodes = new Map<string, StoredNode>();
   /** Nodes by the lease that they name; more than one while a record is stale. */
   readonly #byLease = new Map<string, StoredNode[]>();
@@ -20,7 +19,6 @@ export class NodeTable {
 
   constructor(prefix: string, entries: readonly Entry[] = []) {
     this.#nodesFolder = nodesFolder(prefix);
-    this.#subnetsFolder = subnetsFolder(prefix);
     this.replace(entries);
   }
 
@@ -56,10 +54,10 @@ export class NodeTable {
    * `undefined`: a flanneld's, or nobody's.
    */
   holderOf({ entry, attributes }: StoredLease): StoredNode | undefined {
-    const { publicIp } = attributes;
-    const claims = this.#byLease.get(entry.key.slice(this.#subnetsFolder.length)) ?? [];
+    // No subnet has a slash in the key, and no two folders hold subnets of the same family first.
+    const claims = this.#byLease.get(entry.key.slice(entry.key.lastIndexOf('/') + 1)) ?? [];
     return claims.find((node) =>
-      entry.leaseId === undefined ? publicIp?.equals(node.publicIp) : node.entry.leaseId === entry.leaseId,
+      entry.leaseId === undefined ? isOwn(attributes, node) : node.entry.leaseId === entry.leaseId,
     );
   }
 

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Lab } from '../../dist/lab/lab.js';
+import { labConfig } from '../../dist/lab/network.js';
 import { endAllIn, inNamespace, startInNamespace } from '../../dist/lab/processes.js';
 import { underlay } from '../../dist/lab/topology.js';
 
@@ -24,7 +25,8 @@ const FIRST_ANSWER = `
     .on('error', () => setTimeout(ask, 5));
   ask();`;
 
-const lab = new Lab({ name: `b${process.pid % 1e6}`, network: '10.244.0.0/16', mtu: 1500 }, resolve('dist'));
+const spec = { name: `b${process.pid % 1e6}`, config: labConfig(), hostFamilies: [4], links: 1, mtu: 1500 };
+const lab = new Lab(spec, resolve('dist'));
 const measured = {};
 const record = (name, value) => {
   measured[name] = [...(measured[name] ?? []), value];
@@ -98,7 +100,7 @@ function resident(pid) {
 }
 
 async function runOn(host, command) {
-  const [program, ...words] = inNamespace(host.namespace, command);
+  const [program, ...words] = inNamespace(host, command);
   const child = spawn(program, words, { stdio: ['ignore', 'ignore', 'inherit'], env: lab.environment(host) });
   const [code] = await once(child, 'close');
   if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code}`);

@@ -35,7 +35,9 @@ const MEASURE = fileURLToPath(new URL('scale/measure.mjs', import.meta.url));
 
 const options = readOptions();
 const build = await loadBuild(options.dist);
-const lab = new build.Lab({ name: `s${process.pid % 1e6}`, network: NETWORK, mtu: 1500 }, options.dist);
+const config = build.labConfig({ network: NETWORK });
+const spec = { name: `s${process.pid % 1e6}`, config, hostFamilies: [4], links: 1, mtu: 1500 };
+const lab = new build.Lab(spec, options.dist);
 const machine = {
   kernel: release(),
   processors: cpus().length,

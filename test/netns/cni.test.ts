@@ -70,7 +70,7 @@ describe.skipIf(obstacle)(`containers connected by CNI's plugins ${obstacle ?? '
   /** A namespace that ends with the lab. */
   const newPod = async (): Promise<string> => {
     const name = `cdy-${lab.lab.spec.name}-c${100 + ++pods}`;
-    await lab.on(h1, 'ip', 'netns', 'add', name);
+    await lab.on(h1.namespace, 'ip', 'netns', 'add', name);
     await lab.on(name, 'ip', 'link', 'set', 'lo', 'up');
     return name;
   };
@@ -187,7 +187,7 @@ describe.skipIf(obstacle)(`containers connected by CNI's plugins ${obstacle ?? '
     const pod = await newPod();
     await h1.runtime.add(pod);
     expect(h1.runtime.given()).toHaveLength(1);
-    await lab.on(h1, 'ip', 'netns', 'delete', pod);
+    await lab.on(h1.namespace, 'ip', 'netns', 'delete', pod);
     h1.runtime.losePower();
 
     const next = await newPod();

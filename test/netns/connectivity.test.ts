@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { containerAddress } from '../../src/lab/lab.ts';
+import { containerAddress } from '../../src/lab/network.ts';
 import { pingMatrix } from '../../src/lab/ping-matrix.ts';
 import { type LabHost, underlay } from '../../src/lab/topology.ts';
 import { bridgeAddress, labObstacle, NETWORK_PREFIX, TestLab, until } from '../support/lab.ts';

@@ -5,7 +5,7 @@ import { RUN_FILES } from '../../src/config/names.ts';
 import type { StatusDocument } from '../../src/daemon/status.ts';
 import { connectDatapath } from '../../src/datapath/client.ts';
 import { type EngineKind, OFFLOADS, type Route } from '../../src/datapath/datapath.ts';
-import { containerAddress } from '../../src/lab/lab.ts';
+import { containerAddress } from '../../src/lab/network.ts';
 import type { LabHost } from '../../src/lab/topology.ts';
 import { Ip } from '../../src/net/ip.ts';
 import { Prefix } from '../../src/net/prefix.ts';

@@ -109,7 +109,14 @@ describe.skipIf(clusterObstacle())(`faults of an etcd of three members ${cluster
   });
 
   it("the daemons' user may not write the network config, nor read what is not of the network", async () => {
-    const config = await lab.test.attempt(h1, 'corduroy', 'config', 'set', '{"Network":"10.99.0.0/16"}');
+    const config = await lab.test.attempt(
+      h1,
+      'corduroy',
+      'config',
+      'set',
+      '--force',
+      '{"Network":"10.99.0.0/16"}',
+    );
     expect(config.code).not.toBe(0);
     expect(config.stderr).toContain('permission denied');
     const outside = await lab.test.attempt(h1, 'corduroy', 'config', 'get', '--etcd-prefix', '/elsewhere');

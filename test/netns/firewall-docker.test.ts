@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { containerAddress } from '../../src/lab/lab.ts';
+import { containerAddress } from '../../src/lab/network.ts';
 import { LAB_BRIDGE, type LabHost } from '../../src/lab/topology.ts';
 import { dockerObstacle, TestDockerd } from '../support/dockerd.ts';
 import { TestLab, until } from '../support/lab.ts';

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { STATE_FILES } from '../../src/config/names.ts';
-import { containerAddress } from '../../src/lab/lab.ts';
+import { containerAddress } from '../../src/lab/network.ts';
 import { endAllIn, startInNamespace } from '../../src/lab/processes.ts';
 import { type LabHost, underlay } from '../../src/lab/topology.ts';
 import { labObstacle, NETWORK_PREFIX, TestLab, until } from '../support/lab.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { containerAddress } from '../../src/lab/lab.ts';
+import { containerAddress } from '../../src/lab/network.ts';
 import { type LabHost, underlay } from '../../src/lab/topology.ts';
 import { labObstacle, TestLab, until } from '../support/lab.ts';
 import { udpPacket } from '../support/packets.ts';

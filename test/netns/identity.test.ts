@@ -1,6 +1,6 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { containerAddress } from '../../src/lab/lab.ts';
+import { containerAddress } from '../../src/lab/network.ts';
 import type { LabHost } from '../../src/lab/topology.ts';
 import { labObstacle, NETWORK_PREFIX, TestLab, until } from '../support/lab.ts';
 

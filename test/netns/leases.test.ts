@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { containerAddress } from '../../src/lab/lab.ts';
+import { containerAddress } from '../../src/lab/network.ts';
 import type { LabHost } from '../../src/lab/topology.ts';
 import { labObstacle, NETWORK_PREFIX, TestLab, until } from '../support/lab.ts';
 import { Pings } from '../support/pings.ts';

@@ -9,7 +9,7 @@ import { daemonRequest, reloadDaemon } from '../../src/daemon/control-client.ts'
 import type { StatusDocument } from '../../src/daemon/status.ts';
 import { messageOf } from '../../src/errors.ts';
 import { isRunning } from '../../src/host/is-running.ts';
-import { containerAddress } from '../../src/lab/lab.ts';
+import { containerAddress } from '../../src/lab/network.ts';
 import type { LabHost } from '../../src/lab/topology.ts';
 import { labObstacle, NETWORK_PREFIX, TestLab, until } from '../support/lab.ts';
 

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../src/errors.ts';
-import { containerAddress } from '../../src/lab/lab.ts';
+import { containerAddress } from '../../src/lab/network.ts';
 import type { LabHost } from '../../src/lab/topology.ts';
 import { Patience } from './cpu-pressure.ts';
 import { EtcdCluster } from './etcd-cluster.ts';

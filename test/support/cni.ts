@@ -73,6 +73,11 @@ export class CniRuntime {
     return result.ips[0]?.address.split('/')[0] ?? 'none';
   }
 
+  /** Of all families. */
+  addressesOf(pod: string): string[] {
+    return this.#attachment(pod).result.ips.map(({ address }) => address.split('/')[0] ?? 'none');
+  }
+
   /** Rejects with what a plugin finds wrong. */
   async check(pod: string): Promise<void> {
     const { conflist, result, ports } = this.#attachment(pod);

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { startInNamespace } from '../../src/lab/processes.ts';
 import { type LabHost, labFolder } from '../../src/lab/topology.ts';
+import type { Family } from '../../src/net/ip.ts';
 import { TestDockerd } from './dockerd.ts';
 import { TestLab } from './lab.ts';
 
@@ -20,9 +21,14 @@ export class DockerHosts {
   /**
    * Neither daemons nor dockerds run yet.
    * @param settings in the daemons' configuration files
+   * @param families of the network
    */
-  static async start(count: number, settings: Readonly<Record<string, unknown>> = {}): Promise<DockerHosts> {
-    const lab = await TestLab.start();
+  static async start(
+    count: number,
+    settings: Readonly<Record<string, unknown>> = {},
+    families: readonly Family[] = [4],
+  ): Promise<DockerHosts> {
+    const lab = await TestLab.start({ families });
     const indexes = Array.from({ length: count }, (_, index) => index + 1);
     const hosts = await Promise.all(indexes.map((index) => lab.lab.prepareHost(index)));
     for (const host of hosts) writeFileSync(configFileOf(host), `${JSON.stringify(settings)}\n`);

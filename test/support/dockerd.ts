@@ -118,9 +118,10 @@ export class TestDockerd {
   }
 
   async running(name: string): Promise<TestContainer> {
-    const format = '{{.State.Pid}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}';
-    const [pid = '', address = ''] = (await this.docker('inspect', '-f', format, name)).split(' ');
-    return new TestContainer(Number(pid), address);
+    const addresses = '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}}{{end}}';
+    const said = await this.docker('inspect', '-f', `{{.State.Pid}} ${addresses}`, name);
+    const [pid = '', address = '', ipv6 = ''] = said.split(' ');
+    return new TestContainer(Number(pid), address, ipv6);
   }
 
   async #makeImage(): Promise<void> {
@@ -180,11 +181,19 @@ function tryRemove(folder: string): void {
 
 export class TestContainer {
   readonly address: string;
+  /** Empty where it has none. */
+  readonly ipv6: string;
   readonly #pid: number;
 
-  constructor(pid: number, address: string) {
+  constructor(pid: number, address: string, ipv6 = '') {
     this.#pid = pid;
     this.address = address;
+    this.ipv6 = ipv6;
+  }
+
+  /** The same, known by its IPv6 address. */
+  overIpv6(): TestContainer {
+    return new TestContainer(this.#pid, this.ipv6);
   }
 
   /** In the container's network, with this machine's programs. */
@@ -195,7 +204,7 @@ export class TestContainer {
 
   /** Whether it reaches another with packets of exactly this size, unfragmented. */
   async pings({ address }: Pick<TestContainer, 'address'>, mtu: number): Promise<boolean> {
-    const size = String(mtu - 28);
+    const size = String(mtu - (address.includes(':') ? 48 : 28));
     return await this.run('ping', '-n', '-c', '1', '-W', '1', '-M', 'do', '-s', size, address).then(
       () => true,
       () => false,
@@ -205,7 +214,7 @@ export class TestContainer {
   /** The address that another one sees when this one connects to it. */
   async addressSeenBy(other: TestContainer): Promise<string> {
     const serve =
-      'require("net").createServer((s) => { console.log(s.remoteAddress); s.end(() => process.exit()); }).listen(7000, "0.0.0.0")';
+      'require("net").createServer((s) => { console.log(s.remoteAddress.replace("::ffff:", "")); s.end(() => process.exit()); }).listen(7000, "::")';
     const seen = other.run(process.execPath, '-e', serve);
     const connect =
       'const go = () => require("net").connect(7000, process.argv[1]).on("error", () => setTimeout(go, 50)).on("end", () => process.exit()); go()';

@@ -68,7 +68,12 @@ export class EtcdMember {
 
   async join(): Promise<void> {
     await run('ip', ['netns', 'add', this.namespace]);
-    for (const { namespace, lines } of hostBatches(this.#options.lab, this))
+    for (const { namespace, lines } of hostBatches(this.#options.lab, {
+      name: this.name,
+      namespace: this.namespace,
+      addresses: [this.address],
+      link: 0,
+    }))
       await run('ip', ['-netns', namespace, '-batch', '-'], { input: `${lines.join('\n')}\n` });
   }
 

@@ -8,6 +8,7 @@ import { RUN_FILES } from '../../src/config/names.ts';
 import type { StatusDocument } from '../../src/daemon/status.ts';
 import { isRunning } from '../../src/host/is-running.ts';
 import { type ForeignEtcd, Lab } from '../../src/lab/lab.ts';
+import { hostFamiliesFor, labConfig, type Overlay } from '../../src/lab/network.ts';
 import { inNamespace } from '../../src/lab/processes.ts';
 import { type LabHost, type LabSpec, labFolder, underlay } from '../../src/lab/topology.ts';
 import { Prefix } from '../../src/net/prefix.ts';
@@ -41,14 +42,25 @@ export class TestLab {
     this.lab = lab;
   }
 
-  /** @param startCluster starts another etcd than the lab's own */
+  /**
+   * @param spec the network config may be given as an overlay, of which only what matters is said
+   * @param startCluster starts another etcd than the lab's own
+   */
   static async start(
-    spec: Partial<Omit<LabSpec, 'name'>> = {},
+    {
+      config,
+      hostFamilies,
+      links = 1,
+      mtu = 1500,
+      ...overlay
+    }: Partial<Omit<LabSpec, 'name'>> & Overlay = {},
     startCluster?: (spec: LabSpec) => Promise<ForeignEtcd>,
   ): Promise<TestLab> {
     const name = `t${Math.floor(Math.random() * 36 ** 6).toString(36)}`;
     present.add(name);
-    const lab = new Lab({ network: '10.244.0.0/16', mtu: 1500, ...spec, name }, programsUnderTest());
+    const text = config ?? labConfig(overlay);
+    const spec = { name, config: text, hostFamilies: hostFamilies ?? hostFamiliesFor(text), links, mtu };
+    const lab = new Lab(spec, programsUnderTest());
     try {
       await lab.start(startCluster && (() => startCluster(lab.spec)));
       return new TestLab(lab);
@@ -98,10 +110,7 @@ export class TestLab {
 
   /** Runs a command on a host, or in a namespace by name. @returns its standard output, trimmed */
   async on(place: LabHost | string, program: string, ...args: string[]): Promise<string> {
-    const [command = '', ...words] = inNamespace(typeof place === 'string' ? place : place.namespace, [
-      program,
-      ...args,
-    ]);
+    const [command = '', ...words] = inNamespace(place, [program, ...args]);
     const env = this.lab.environment(typeof place === 'string' ? undefined : place);
     const { stdout } = await execute(command, words, { env, maxBuffer: 2 ** 26 });
     return stdout.trim();
@@ -113,10 +122,7 @@ export class TestLab {
     program: string,
     ...args: string[]
   ): Promise<{ code: number; stdout: string; stderr: string }> {
-    const [command = '', ...words] = inNamespace(typeof place === 'string' ? place : place.namespace, [
-      program,
-      ...args,
-    ]);
+    const [command = '', ...words] = inNamespace(place, [program, ...args]);
     const env = this.lab.environment(typeof place === 'string' ? undefined : place);
     return await new Promise((done) => {
       execFile(command, words, { env }, (error, stdout, stderr) => {
@@ -188,6 +194,7 @@ export class TestLab {
       routes: await text('ip', 'route', 'show', 'table', 'all'),
       nft: await text('nft', 'list', 'ruleset'),
       iptables: await text('iptables-save'),
+      ip6tables: await text('ip6tables-save'),
     };
   }
 }

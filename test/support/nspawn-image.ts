@@ -13,7 +13,7 @@ const execute = promisify(execFile);
 /** What is on the disk of a host of a test, besides Debian's essential packages. */
 const PACKAGES = [
   ...['systemd', 'systemd-sysv', 'dbus', 'kmod', 'procps', 'adduser', 'ca-certificates'],
-  ...['iproute2', 'iptables', 'nftables', 'iputils-ping', 'openssl'],
+  ...['iproute2', 'iptables', 'nftables', 'iputils-ping', 'openssl', 'wireguard-tools', 'wireguard-go'],
   ...[
     'etcd-server',
     'etcd-client',

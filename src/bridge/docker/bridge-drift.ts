@@ -1,14 +1,14 @@
 import { Ip } from '../../net/ip.ts';
 import { Prefix } from '../../net/prefix.ts';
 import { printable } from '../../printable.ts';
-import { bridgeAddressOf, type DockerSettings } from './settings.ts';
+import { bridgeAddressesOf, type DockerSettings, subnetOf } from './settings.ts';
 
 /** Docker's default bridge. */
 export const DEFAULT_BRIDGE = 'docker0';
 
 /** What it has now. */
 export interface BridgeFacts {
-  /** Its IPv4 addresses, with their lengths, as ip shows them. */
+  /** But for link-local ones: with their lengths, as ip shows them. */
   readonly addresses: readonly string[];
   /**
    * Bytes: what Docker gives containers; `undefined` when it did not say. The device itself tells nothing: before Docker 25
@@ -19,10 +19,12 @@ export interface BridgeFacts {
 
 /** @returns how it differs from the lease, or `undefined` */
 export function bridgeDrift(wanted: DockerSettings, { addresses, mtu }: BridgeFacts): string | undefined {
-  const address = bridgeAddressOf(wanted);
-  if (!addresses.includes(address)) {
-    const has = addresses.length === 0 ? 'no address' : addresses.map((one) => printable(one)).join(' and ');
-    return `${DEFAULT_BRIDGE} has ${has}, this host's subnet is ${address}`;
+  const ours = bridgeAddressesOf(wanted);
+  if (!ours.every((address) => addresses.includes(address))) {
+    // What it has of a family that the network has not is Docker's own matter.
+    const there = addresses.filter((one) => subnetOf(wanted, one.includes(':') ? 6 : 4) !== undefined);
+    const has = there.length === 0 ? 'no address' : there.map((one) => printable(one)).join(' and ');
+    return `${DEFAULT_BRIDGE} has ${has}, this host's ${ours.length > 1 ? 'subnets are' : 'subnet is'} ${ours.join(' and ')}`;
   }
   if (mtu === undefined || mtu === wanted.mtu) return undefined;
   return `Docker gives containers of ${DEFAULT_BRIDGE} an MTU of ${mtu}, the overlay's is ${wanted.mtu}`;

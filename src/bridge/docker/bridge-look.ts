@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
 import type { Options } from '../../config/options.ts';
 import { readIfThere } from '../../host/atomic-file.ts';
+import { forwardsIpv6, ipv6ForwardingCommand } from '../../host/ipv6-forwarding.ts';
 import { addressesOf, readLinks } from '../../host/observe.ts';
 import { rewriteFile } from '../../host/rewrite-file.ts';
 import { formatInterfaceAddress } from '../../host/state.ts';
+import type { Prefix } from '../../net/prefix.ts';
 import type { Log } from '../../observe/log.ts';
 import { type BridgeFacts, bridgeDrift, DEFAULT_BRIDGE } from './bridge-drift.ts';
 import { leaseKeys, mergeDaemonJson } from './daemon-json.ts';
@@ -17,12 +19,10 @@ import { type DockerSettings, dockerSettings } from './settings.ts';
 
 const RESTART = 'systemctl restart docker';
 
-/** The IPv4 addresses of docker0 with their lengths; `undefined` where there is no such bridge. */
+/** The addresses of docker0 with their lengths, but for link-local ones; `undefined` where there is no such bridge. */
 export async function bridgeAddresses(): Promise<readonly string[] | undefined> {
   const link = (await readLinks()).find(({ ifname }) => ifname === DEFAULT_BRIDGE);
-  return (
-    link && addressesOf(link).flatMap((one) => (one.ip.family === 4 ? [formatInterfaceAddress(one)] : []))
-  );
+  return link && addressesOf(link).map(formatInterfaceAddress);
 }
 
 /** What docker0 has, while a dockerd runs; `undefined` where there is none of both: nothing is wrong then. */
@@ -65,11 +65,19 @@ export function bridgeProblem(
 ): string | undefined {
   const drift = bridgeDrift(settings, facts);
   if (drift !== undefined) return `${drift}: ${mendingCommand(options)}`;
-  if (readIfThere(`/proc/sys/net/ipv4/conf/${DEFAULT_BRIDGE}/forwarding`)?.trim() !== '0') return undefined;
+  const command = settings.subnets.map(forwardingCommand).find((one) => one !== undefined);
+  if (command === undefined) return undefined;
   return (
     `forwarding is off on ${DEFAULT_BRIDGE}, which Docker switches on when it starts: its containers reach no other ` +
-    `host: sysctl -w net.ipv4.conf.${DEFAULT_BRIDGE}.forwarding=1`
+    `host: ${command}`
   );
+}
+
+/** `undefined` where it is on. */
+function forwardingCommand({ family }: Prefix): string | undefined {
+  if (family === 6) return forwardsIpv6(DEFAULT_BRIDGE) ? undefined : ipv6ForwardingCommand(DEFAULT_BRIDGE);
+  const isOff = readIfThere(`/proc/sys/net/ipv4/conf/${DEFAULT_BRIDGE}/forwarding`)?.trim() === '0';
+  return isOff ? `sysctl -w net.ipv4.conf.${DEFAULT_BRIDGE}.forwarding=1` : undefined;
 }
 
 /** dockerd reads it when it starts: until then the bridge differs, and that is what is said. */

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { parseObject } from '../../config/edit-config-file.ts';
-import { mergeDaemonJson } from './daemon-json.ts';
+import { LEASE_KEYS, mergeDaemonJson } from './daemon-json.ts';
 import { isOwnDropIn } from './drop-in.ts';
 
 /** The files that say how Docker gets the subnet. */
@@ -59,7 +59,10 @@ export function bringIn(
       daemonJson: {
         path,
         existed: now.daemonJson !== undefined,
-        keys: Object.fromEntries(Object.keys(keys).map((key) => [key, valueBefore(document, key)])),
+        // The daemon may come to set those that it does not set now.
+        keys: Object.fromEntries(
+          [...new Set([...Object.keys(keys), ...LEASE_KEYS])].map((key) => [key, valueBefore(document, key)]),
+        ),
       },
     }),
     settings: Object.fromEntries(

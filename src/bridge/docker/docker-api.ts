@@ -10,6 +10,7 @@ const networkSchema = z.object({
   Id: z.string().min(1),
   Name: z.string(),
   Driver: z.string(),
+  EnableIPv6: z.boolean().nullish(),
   IPAM: z.object({
     Config: z.array(z.object({ Subnet: z.string().optional(), Gateway: z.string().optional() })).nullish(),
   }),
@@ -23,11 +24,23 @@ export type DockerNetwork = z.infer<typeof networkSchema>;
 const containerSchema = z.object({ Id: z.string(), Names: z.array(z.string()).nullish() });
 const errorSchema = z.object({ message: z.string() });
 
+/** The addresses of a network, of one family. */
+export interface Pool {
+  readonly subnet: string;
+  /** The bridge's. */
+  readonly gateway: string;
+}
+
+/** Which family a subnet or an address is of. */
+export function isIpv6(text: string | undefined): boolean {
+  return text?.includes(':') === true;
+}
+
 /** What a network is created with. */
 export interface NewNetwork {
   readonly name: string;
-  readonly subnet: string;
-  readonly gateway: string;
+  /** One a family, IPv4 first. */
+  readonly pools: readonly Pool[];
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
 }
@@ -37,6 +50,13 @@ export interface ApiVersion {
   readonly major: number;
   readonly minor: number;
 }
+
+export function isAtLeast(api: ApiVersion, { major, minor }: ApiVersion): boolean {
+  return api.major > major || (api.major === major && api.minor >= minor);
+}
+
+/** Of the API (Docker 28.0). */
+const IPV6_ONLY_SINCE: ApiVersion = { major: 1, minor: 48 };
 
 /**
  * dockerd's API, as far as networks go, in dockerd's own newest version: what it is asked has been in all of them since
@@ -84,16 +104,29 @@ export class DockerApi {
     );
   }
 
-  async createNetwork({ name, subnet, gateway, options, labels }: NewNetwork): Promise<void> {
+  async createNetwork({ name, pools, options, labels }: NewNetwork): Promise<void> {
+    const hasIpv6 = pools.some(({ subnet }) => isIpv6(subnet));
+    const subnets = pools.map(({ subnet }) => subnet);
     const content = {
       Name: name,
       CheckDuplicate: true, // Needed before 1.44, where two networks could get one name.
       Driver: 'bridge',
-      IPAM: { Driver: 'default', Config: [{ Subnet: subnet, Gateway: gateway }] },
+      ...(hasIpv6 && { EnableIPv6: true }),
+      // Before 1.48 there is none without IPv4: Docker takes a subnet of its own then, which no other host reaches.
+      ...(subnets.every(isIpv6) && isAtLeast(this.api, IPV6_ONLY_SINCE) && { EnableIPv4: false }),
+      IPAM: {
+        Driver: 'default',
+        Config: pools.map(({ subnet, gateway }) => ({ Subnet: subnet, Gateway: gateway })),
+      },
       Options: options,
       Labels: labels,
     };
-    await this.#call('POST', '/networks/create', `to make network ${name} with ${subnet}`, content);
+    await this.#call(
+      'POST',
+      '/networks/create',
+      `to make network ${name} with ${subnets.join(' and ')}`,
+      content,
+    );
   }
 
   async removeNetwork({ Id, Name }: Pick<DockerNetwork, 'Id' | 'Name'>): Promise<void> {

@@ -2,7 +2,7 @@ import { isCode } from '../../errors.ts';
 import { run } from '../../host/exec.ts';
 import { DIRECT_ROUTING, optionsInFile } from './daemon-json.ts';
 import { OPTIONS_VARIABLE } from './drop-in.ts';
-import { bridgeAddressOf, type DockerSettings } from './settings.ts';
+import { bridgeAddress, type DockerSettings, subnetOf } from './settings.ts';
 
 /**
  * Whether this dockerd has to be told to let other hosts' packets through to containers, and understands it (28.2 and
@@ -31,12 +31,14 @@ export interface EnvironmentParts {
  * start when it is told a thing twice.
  */
 export function dockerEnvironment({ settings, directRouting, daemonJson }: EnvironmentParts): string {
-  const inFile = optionsInFile(daemonJson);
+  const [v4, v6] = [subnetOf(settings, 4), subnetOf(settings, 6)];
+  const inFile = optionsInFile(daemonJson, v6 !== undefined);
   const options: [string, string][] = [
-    ['bip', `--bip=${bridgeAddressOf(settings)}`],
+    ...(v4 === undefined ? [] : ([['bip', `--bip=${bridgeAddress(v4)}`]] as [string, string][])),
     ['ip-masq', `--ip-masq=${settings.masquerade}`],
     ['mtu', `--mtu=${settings.mtu}`],
   ];
+  if (v6 !== undefined) options.push(['ipv6', '--ipv6'], ['fixed-cidr-v6', `--fixed-cidr-v6=${v6}`]);
   if (directRouting) options.push([DIRECT_ROUTING, `--${DIRECT_ROUTING}`]);
   const given = options
     .filter(([key]) => !inFile.includes(key) && !(key === 'bip' && 'bridge' in daemonJson))

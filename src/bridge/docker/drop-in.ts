@@ -143,11 +143,17 @@ export function wordsIn({ text, file }: UnitCommand, command: UnitCommand): Unit
 }
 
 /** Options of a command line that are also in dockerd's configuration file, of `--how daemon-json`. */
-export function bridgeOptionsOn({ text }: UnitCommand): string[] {
-  return text.match(/(?<=\s)--(?:bip|mtu|ip-masq)(?=[\s=]|$)|\$\{?DOCKER_NETWORK_OPTIONS\}?/g) ?? [];
+export function bridgeOptionsOn({ text }: UnitCommand, hasIpv6: boolean): string[] {
+  const ipv6 = hasIpv6 ? (text.match(/(?<=\s)--(?:ipv6|fixed-cidr-v6)(?=[\s=]|$)/g) ?? []) : [];
+  const found = text.match(/(?<=\s)--(?:bip|mtu|ip-masq)(?=[\s=]|$)|\$\{?DOCKER_NETWORK_OPTIONS\}?/g) ?? [];
+  return [...found, ...ipv6];
 }
 
 /** Options of a command line that contradict a bridge address of ours: dockerd does not start with both. */
-export function contradictingOptionsOn({ text }: UnitCommand): string[] {
-  return text.match(/(?<=\s)(?:--(?:bridge|fixed-cidr|default-gateway)|-b)(?=[\s=]|$)/g) ?? [];
+export function contradictingOptionsOn({ text }: UnitCommand, hasIpv6: boolean): string[] {
+  const ipv6 = hasIpv6 ? (text.match(/(?<=\s)--(?:bip6|default-gateway-v6)(?=[\s=]|$)/g) ?? []) : [];
+  return [
+    ...(text.match(/(?<=\s)(?:--(?:bridge|fixed-cidr|default-gateway)|-b)(?=[\s=]|$)/g) ?? []),
+    ...ipv6,
+  ];
 }

@@ -1,4 +1,5 @@
 import { CorduroyError } from '../../errors.ts';
+import { Prefix } from '../../net/prefix.ts';
 import { printable } from '../../printable.ts';
 import { parseEnv } from '../subnet-env.ts';
 
@@ -15,7 +16,7 @@ export interface DockerOptionsForm {
 
 /**
  * What flannel's mk-docker-opts makes of a subnet.env, byte for byte: options for dockerd as variables for an
- * EnvironmentFile. Docker masquerades exactly when the overlay does not.
+ * EnvironmentFile. Docker masquerades exactly when the overlay does not. Of IPv6 flannel's says nothing: this one does.
  *
  * @throws CorduroyError `malformed` when a value is not of its form
  */
@@ -24,10 +25,12 @@ export function dockerOptions(subnetEnv: string, form: DockerOptionsForm): strin
   const subnet = variables.get('FLANNEL_SUBNET');
   const ipMasq = variables.get('FLANNEL_IPMASQ');
   const mtu = variables.get('FLANNEL_MTU');
+  const subnet6 = variables.get('FLANNEL_IPV6_SUBNET');
   for (const [name, value, form] of [
     ['FLANNEL_SUBNET', subnet, /^[0-9.]+\/\d+$/],
     ['FLANNEL_IPMASQ', ipMasq, /^(true|false)$/],
     ['FLANNEL_MTU', mtu, /^\d+$/],
+    ['FLANNEL_IPV6_SUBNET', subnet6, /^[0-9a-f:]+\/\d+$/],
   ] as const) {
     // The file becomes part of a command line.
     if (value && !form.test(value))
@@ -38,6 +41,8 @@ export function dockerOptions(subnetEnv: string, form: DockerOptionsForm): strin
   if (ipMasq && !form.omitIpMasq)
     options.push(['IPMASQ', `--ip-masq=${ipMasq === 'true' ? 'false' : 'true'}`]);
   if (mtu) options.push(['MTU', `--mtu=${mtu}`]);
+  if (subnet6)
+    options.push(['IPV6', '--ipv6'], ['FIXED_CIDR_V6', `--fixed-cidr-v6=${Prefix.parseMasked(subnet6)}`]);
   const individual = options.map(([name, option]) => `DOCKER_OPT_${name}="${option}"\n`).join('');
   const combined = `${form.key}="${options.map(([, option]) => ` ${option}`).join('')}"\n`;
   return (form.individual ? individual : '') + (form.combined ? combined : '');

@@ -76,7 +76,9 @@ async function bringAbout(
         `address: corduroy docker configure --how network --restart${names.commandSuffix}`,
     };
   }
-  log.info(`made Docker network ${wanted.name}: ${wanted.subnet}, bridge ${wanted.options[BRIDGE]}`);
+  log.info(
+    `made Docker network ${wanted.name}: ${wanted.pools.map(({ subnet }) => subnet).join(' and ')}, bridge ${wanted.options[BRIDGE]}`,
+  );
   return {};
 }
 

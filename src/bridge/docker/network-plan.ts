@@ -1,5 +1,13 @@
 import { printable } from '../../printable.ts';
-import type { ApiVersion, DockerNetwork, NewNetwork } from './docker-api.ts';
+import { gateway } from '../subnet-env.ts';
+import {
+  type ApiVersion,
+  type DockerNetwork,
+  isAtLeast,
+  isIpv6,
+  type NewNetwork,
+  type Pool,
+} from './docker-api.ts';
 import type { DockerSettings } from './settings.ts';
 
 /** The label of every network that Corduroy made, its value the instance's mark: no other is ever removed. */
@@ -8,7 +16,7 @@ const NETWORK_LABEL = 'corduroy.instance';
 const MTU = 'com.docker.network.driver.mtu';
 const MASQUERADE = 'com.docker.network.bridge.enable_ip_masquerade';
 export const BRIDGE = 'com.docker.network.bridge.name';
-const GATEWAY_MODE = 'com.docker.network.bridge.gateway_mode_ipv4';
+const GATEWAY_MODE = 'com.docker.network.bridge.gateway_mode_ipv';
 /** Version of the API (Docker 28.0) that knows a gateway mode without filters. */
 const UNPROTECTED_SINCE: ApiVersion = { major: 1, minor: 48 };
 
@@ -31,26 +39,22 @@ export function networkNames(name: string, instance: string, mark: string): Netw
  * are published as always, and nothing is filtered, as before.
  */
 export function wantedNetwork(
-  { subnet, gateway, mtu }: DockerSettings,
+  { subnets, mtu }: DockerSettings,
   { name, mark, bridge }: NetworkNames,
   api: ApiVersion,
 ): NewNetwork {
+  const modes = subnets.map(({ family }) => [`${GATEWAY_MODE}${family}`, 'nat-unprotected'] as const);
   return {
     name,
-    subnet: subnet.toString(),
-    gateway: gateway.toString(),
+    pools: subnets.map((subnet) => ({ subnet: subnet.toString(), gateway: gateway(subnet).toString() })),
     options: {
       [BRIDGE]: bridge,
       [MASQUERADE]: 'false',
       [MTU]: String(mtu),
-      ...(isAtLeast(api, UNPROTECTED_SINCE) && { [GATEWAY_MODE]: 'nat-unprotected' }),
+      ...(isAtLeast(api, UNPROTECTED_SINCE) && Object.fromEntries(modes)),
     },
     labels: { [NETWORK_LABEL]: mark },
   };
-}
-
-function isAtLeast(api: ApiVersion, { major, minor }: ApiVersion): boolean {
-  return api.major > major || (api.major === major && api.minor >= minor);
 }
 
 /** What is to be done about the network. */
@@ -93,27 +97,40 @@ export function isOwnNetwork({ Driver, Labels }: DockerNetwork, mark: string | u
   return Driver === 'bridge' && mark !== undefined && Labels?.[NETWORK_LABEL] === mark;
 }
 
-function differences(wanted: NewNetwork, { IPAM, Options }: DockerNetwork): string[] {
-  const [pool, ...more] = IPAM.Config ?? [];
-  const facts: [string, string | undefined, string][] = [
-    ['subnet', more.length > 0 ? 'several' : pool?.Subnet, wanted.subnet],
-    ['gateway', pool?.Gateway, wanted.gateway],
-    ...Object.entries(wanted.options).map(([key, value]): [string, string | undefined, string] => [
-      OPTION_NAMES[key] ?? key,
-      Options?.[key],
-      value,
-    ]),
+function differences(wanted: NewNetwork, { IPAM, Options, EnableIPv6 }: DockerNetwork): string[] {
+  const poolOf = (is6: boolean) => wanted.pools.find(({ subnet }) => isIpv6(subnet) === is6);
+  const [ipv4, ipv6] = [poolOf(false), poolOf(true)];
+  const foundOf = (is6: boolean) => (IPAM.Config ?? []).filter(({ Subnet }) => isIpv6(Subnet) === is6);
+  const ofPool = (name: string, is6: boolean, pool: Pool): Fact[] => {
+    const [one, ...more] = foundOf(is6);
+    return [
+      [`${name}subnet`, more.length > 0 ? 'several' : one?.Subnet, pool.subnet],
+      [`${name}gateway`, one?.Gateway, pool.gateway],
+    ];
+  };
+  const facts: Fact[] = [
+    // An IPv4 subnet beside IPv6 alone is Docker's own, and nobody's concern.
+    ...(ipv4 === undefined ? [] : ofPool('', false, ipv4)),
+    ...(ipv6 === undefined ? [] : ofPool('IPv6 ', true, ipv6)),
+    ['IPv6', EnableIPv6 === true ? 'on' : 'off', ipv6 === undefined ? 'off' : 'on'],
+    ...Object.entries(wanted.options).map(
+      ([key, value]): Fact => [OPTION_NAMES[key] ?? key, Options?.[key], value],
+    ),
   ];
   return facts.flatMap(([what, is, ought]) =>
     is === ought ? [] : [`${what} ${is === undefined ? 'unset' : printable(is)} in place of ${ought}`],
   );
 }
 
+/** What it is about, what Docker has there, and what it ought to be. */
+type Fact = readonly [what: string, is: string | undefined, ought: string];
+
 const OPTION_NAMES: Readonly<Record<string, string>> = {
   [MTU]: 'MTU',
   [MASQUERADE]: 'masquerading',
   [BRIDGE]: 'bridge',
-  [GATEWAY_MODE]: 'gateway mode',
+  [`${GATEWAY_MODE}4`]: 'gateway mode',
+  [`${GATEWAY_MODE}6`]: 'IPv6 gateway mode',
 };
 
 /** What of the default bridge, or a network, is in Docker's own words. */

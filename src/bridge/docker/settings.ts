@@ -1,36 +1,42 @@
-import type { Ip } from '../../net/ip.ts';
+import type { Family } from '../../net/ip.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import { gateway, parseEnv, type SubnetEnv, subnetsIn } from '../subnet-env.ts';
 
 /** What the bridge of Docker's containers should have on this host. */
 export interface DockerSettings {
-  readonly subnet: Prefix;
-  /** The bridge's address, the subnet's first. */
-  readonly gateway: Ip;
+  /** This host's, IPv4 first, one at least. */
+  readonly subnets: readonly Prefix[];
   /** Bytes. */
   readonly mtu: number;
   /** Whether Docker masquerades: exactly when Corduroy does not. */
   readonly masquerade: boolean;
 }
 
-/** @returns `undefined` for a host without an IPv4 subnet */
+/** @returns `undefined` for a host without a subnet */
 export function dockerSettings({ families, mtu, ipMasq }: SubnetEnv): DockerSettings | undefined {
-  const subnet = families.map((family) => family.subnet).find(({ family }) => family === 4);
-  if (subnet === undefined) return undefined;
-  return { subnet, gateway: gateway(subnet), mtu, masquerade: !ipMasq };
+  const subnets = families.map(({ subnet }) => subnet);
+  return subnets.length === 0 ? undefined : { subnets, mtu, masquerade: !ipMasq };
 }
 
 /** The same, from the text of a subnet.env; `undefined` when it is not one. */
 export function dockerSettingsIn(text: string): DockerSettings | undefined {
   const variables = parseEnv(text);
-  const subnet = subnetsIn(text).find(({ family }) => family === 4);
+  const subnets = subnetsIn(text);
   const mtu = Number(variables.get('FLANNEL_MTU'));
-  if (subnet === undefined || !Number.isInteger(mtu)) return undefined;
-  const masquerade = variables.get('FLANNEL_IPMASQ') !== 'true';
-  return { subnet, gateway: gateway(subnet), mtu, masquerade };
+  if (subnets.length === 0 || !variables.has('FLANNEL_MTU') || !Number.isInteger(mtu)) return undefined;
+  return { subnets, mtu, masquerade: variables.get('FLANNEL_IPMASQ') !== 'true' };
 }
 
-/** Of `--bip`, and as `ip` shows it: the bridge's address with the subnet's length. */
-export function bridgeAddressOf({ gateway: address, subnet }: DockerSettings): string {
-  return `${address}/${subnet.length}`;
+export function subnetOf({ subnets }: DockerSettings, family: Family): Prefix | undefined {
+  return subnets.find((subnet) => subnet.family === family);
+}
+
+/** The bridge's address with the subnet's length: that of `--bip`, and as `ip` shows it. */
+export function bridgeAddress(subnet: Prefix): string {
+  return `${gateway(subnet)}/${subnet.length}`;
+}
+
+/** All that the bridge should have. */
+export function bridgeAddressesOf({ subnets }: DockerSettings): string[] {
+  return subnets.map(bridgeAddress);
 }

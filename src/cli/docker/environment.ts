@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { optionsInFile } from '../../bridge/docker/daemon-json.ts';
 import { dockerEnvironment, knowsDirectRouting } from '../../bridge/docker/dockerd.ts';
+import { subnetOf } from '../../bridge/docker/settings.ts';
 import { parseObject } from '../../config/edit-config-file.ts';
 import { RUN_FILES } from '../../config/names.ts';
 import { CorduroyError } from '../../errors.ts';
@@ -50,7 +51,7 @@ Examples:
       }
       const path = options.flags['docker-config-file'];
       const daemonJson = parseObject(readIfThere(path), path);
-      const leftOut = optionsInFile(daemonJson);
+      const leftOut = optionsInFile(daemonJson, subnetOf(settings, 6) !== undefined);
       if (leftOut.length > 0)
         process.stderr.write(`corduroy: ${path} sets ${leftOut.join(', ')}, which dockerd goes by then\n`);
       const directRouting = await knowsDirectRouting(dockerd);

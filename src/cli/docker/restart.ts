@@ -4,7 +4,7 @@ import { bridgeDrift, otherBridgeAddress } from '../../bridge/docker/bridge-drif
 import { bridgeAddresses, observeBridge } from '../../bridge/docker/bridge-look.ts';
 import type { Configuration } from '../../bridge/docker/configuration.ts';
 import { ONE_START } from '../../bridge/docker/drop-in.ts';
-import { bridgeAddressOf } from '../../bridge/docker/settings.ts';
+import { bridgeAddressesOf } from '../../bridge/docker/settings.ts';
 import { findRulesInTheWay } from '../../bridge/foreign-rules.ts';
 import { parseObject } from '../../config/edit-config-file.ts';
 import type { Options } from '../../config/options.ts';
@@ -40,12 +40,14 @@ export async function restartFor(
     if (settings === undefined || facts === undefined) return 'none';
     const isWrong =
       bridgeDrift(settings, facts) !== undefined ||
-      (await findRulesInTheWay(options, settings.subnet, !settings.masquerade)).length > 0;
+      (await findRulesInTheWay(options, settings.subnets, !settings.masquerade)).length > 0;
     return isWrong ? 'plain' : 'none';
   }
   const addresses = await bridgeAddresses();
   const hasOurs =
-    settings === undefined ? usesBridge(now) : addresses?.includes(bridgeAddressOf(settings)) === true;
+    settings === undefined
+      ? usesBridge(now)
+      : bridgeAddressesOf(settings).some((address) => addresses?.includes(address) === true);
   const isTold = 'bip' in parseObject(next.daemonJson, options.flags['docker-config-file']);
   if (addresses !== undefined && hasOurs) return isTold ? 'plain' : 'other-address';
   return changes ? 'plain' : 'none';

@@ -5,7 +5,7 @@ import { DockerApi } from '../../bridge/docker/docker-api.ts';
 import { isAway } from '../../bridge/docker/http.ts';
 import { observeNetwork } from '../../bridge/docker/network-look.ts';
 import { dockerPresence } from '../../bridge/docker/presence.ts';
-import { bridgeAddressOf, type DockerSettings } from '../../bridge/docker/settings.ts';
+import { bridgeAddressesOf, type DockerSettings } from '../../bridge/docker/settings.ts';
 import { findRulesInTheWay } from '../../bridge/foreign-rules.ts';
 import type { Options } from '../../config/options.ts';
 import { printable } from '../../printable.ts';
@@ -19,7 +19,13 @@ interface DockerStatus {
   /** Of the dockerd that runs; `null`: none does. */
   readonly version: string | null;
   /** What Docker's bridge should have; `null`: there is no subnet yet. */
-  readonly wanted: { readonly address: string; readonly mtu: number } | null;
+  readonly wanted: {
+    /** The first of the addresses. */
+    readonly address: string;
+    /** One a family, IPv4 first. */
+    readonly addresses: readonly string[];
+    readonly mtu: number;
+  } | null;
   /** What docker0 has, or the network is like; `null` where there is none, or no dockerd. */
   readonly found: string | null;
   readonly problems: readonly string[];
@@ -60,10 +66,15 @@ async function dockerStatus(options: Options): Promise<DockerStatus> {
     schema: 1,
     how: options.flags.docker,
     version,
-    wanted: settings === undefined ? null : { address: bridgeAddressOf(settings), mtu: settings.mtu },
+    wanted: settings === undefined ? null : wantedOf(settings),
     found,
     problems,
   };
+}
+
+function wantedOf(settings: DockerSettings): NonNullable<DockerStatus['wanted']> {
+  const addresses = bridgeAddressesOf(settings);
+  return { address: addresses[0] ?? '', addresses, mtu: settings.mtu };
 }
 
 async function versionOf({ flags }: Options): Promise<string | null> {
@@ -105,7 +116,7 @@ async function compare(
   const mtu = facts.mtu === undefined ? '' : `, MTU ${facts.mtu}`;
   const found = `${DEFAULT_BRIDGE} ${facts.addresses.map((one) => printable(one)).join(' and ')}${mtu}`;
   const problem = docker === 'off' ? undefined : bridgeProblem(options, settings, facts);
-  const rules = await findRulesInTheWay(options, settings.subnet, !settings.masquerade);
+  const rules = await findRulesInTheWay(options, settings.subnets, !settings.masquerade);
   return {
     found,
     problems: [...(problem === undefined ? [] : [problem]), ...rules],
@@ -116,7 +127,7 @@ function formatDockerStatus({ how, version, wanted, found, problems }: DockerSta
   const facts: [string, string][] = [
     ['how', how === 'off' ? 'off: corduroy docker configure --how options|daemon-json|network' : how],
     ['dockerd', version ?? 'does not run'],
-    ['wanted', wanted === null ? 'no subnet yet' : `${wanted.address}, MTU ${wanted.mtu}`],
+    ['wanted', wanted === null ? 'no subnet yet' : `${wanted.addresses.join(' and ')}, MTU ${wanted.mtu}`],
     ['found', found ?? 'nothing'],
   ];
   const health =

@@ -14,6 +14,7 @@ import {
   programOf,
   type UnitCommand,
 } from '../../bridge/docker/drop-in.ts';
+import { subnetOf } from '../../bridge/docker/settings.ts';
 import { parseObject } from '../../config/edit-config-file.ts';
 import { RUN_FILES } from '../../config/names.ts';
 import type { Options } from '../../config/options.ts';
@@ -55,7 +56,7 @@ export async function wishFor(
   if (how === 'network') return { settings };
   const path = flags['docker-config-file'];
   const document = parseObject(base.daemonJson, path);
-  const contradicting = contradictingKeys(document);
+  const contradicting = contradictingKeys(document, hasIpv6(options));
   if (contradicting.length > 0)
     throw usage(
       `${path} sets ${quoted(contradicting)}, which leaves no room for this host's subnet: take it out`,
@@ -67,7 +68,7 @@ export async function wishFor(
 
 async function dropInFor(options: Options, document: Readonly<Record<string, unknown>>): Promise<string> {
   const { flags, runDir } = options;
-  const inFile = optionsInFile(document);
+  const inFile = optionsInFile(document, hasIpv6(options));
   if (inFile.length > 0) {
     throw usage(
       `${flags['docker-config-file']} sets ${quoted(inFile)}, and dockerd does not start when its command line does, ` +
@@ -81,7 +82,7 @@ async function dropInFor(options: Options, document: Readonly<Record<string, unk
         "environment' writes",
     );
   }
-  requireRoom(await wordsOf(command));
+  requireRoom(await wordsOf(command), hasIpv6(options));
   const instance = flags.instance === '' ? [] : ['--instance', flags.instance];
   const configFile = flags['config-file'] === undefined ? [] : ['--config-file', flags['config-file']];
   return dropInText({
@@ -103,9 +104,9 @@ async function daemonJsonFor(options: Options): Promise<Readonly<Record<string, 
     throw usage(`there is no subnet in ${options.subnetFile} yet: corduroy wait, then run this again`);
   const command = await installedCommand();
   const words = command === undefined ? [] : await wordsOf(command);
-  requireRoom(words);
+  requireRoom(words, hasIpv6(options));
   for (const one of words) {
-    const onLine = bridgeOptionsOn(one);
+    const onLine = bridgeOptionsOn(one, hasIpv6(options));
     if (onLine.length === 0) continue;
     throw usage(
       `${one.file} starts dockerd with ${onLine.join(' ')}, and dockerd does not start when its file says it, too: ` +
@@ -116,9 +117,15 @@ async function daemonJsonFor(options: Options): Promise<Readonly<Record<string, 
   return { ...leaseKeys(settings), ...(direct && { [DIRECT_ROUTING]: true }) };
 }
 
-function requireRoom(words: readonly UnitCommand[]): void {
+/** Before there is a subnet nobody knows: then it shows at the start of dockerd. */
+function hasIpv6(options: Options): boolean {
+  const settings = settingsNow(options);
+  return settings !== undefined && subnetOf(settings, 6) !== undefined;
+}
+
+function requireRoom(words: readonly UnitCommand[], isForIpv6: boolean): void {
   for (const one of words) {
-    const options = contradictingOptionsOn(one);
+    const options = contradictingOptionsOn(one, isForIpv6);
     if (options.length === 0) continue;
     throw usage(
       `${one.file} starts dockerd with ${options.join(' ')}, which leaves no room for this host's subnet: take it out`,

@@ -84,6 +84,7 @@ async function ownAddress({ flags }: Options, wished: string | undefined): Promi
   const chosen = await chooseInterface(
     wished === undefined ? wishes : { ...wishes, iface: [wished] },
     await readHostNetwork(),
+    [],
   );
   const [first] = outerAddresses(chosen);
   return String(first?.address);

@@ -74,6 +74,7 @@ function byAddress(one: StoredLease, other: StoredLease): number {
   const [first] = one.subnets;
   const [second] = other.subnets;
   if (first === undefined || second === undefined) return 0; // No key names no subnet.
+  if (first.family !== second.family) return first.family - second.family;
   if (!first.address.equals(second.address)) return first.address.value < second.address.value ? -1 : 1;
   return first.length - second.length || one.subnets.length - other.subnets.length;
 }

@@ -23,7 +23,10 @@ export function reserveCommand(): Command {
     .addOption(
       new Option('--host <NAME|NODE-ID>', 'the host it is for, whatever its address').conflicts('publicIp'),
     )
-    .option('--public-ip <IP>', 'the host it is for, by its public address, as flannel knows hosts')
+    .option(
+      '--public-ip <IP>',
+      'the host it is for, by its public address, as flannel knows hosts: the IPv4 one',
+    )
     .option('--json', 'print what was done as JSON')
     .addHelpText(
       'after',
@@ -53,8 +56,8 @@ export function beneficiaryOf({ host, publicIp }: Settings): Beneficiary {
   if (host !== undefined) return { host: hostOf(host) };
   if (publicIp === undefined) return undefined;
   const ip = Ip.tryParse(publicIp);
-  if (ip?.family === 4) return { publicIp: ip };
-  throw usage(`--public-ip "${publicIp}" is no IPv4 address, such as 192.0.2.7`);
+  if (ip !== undefined) return { publicIp: ip };
+  throw usage(`--public-ip "${publicIp}" is no IP address, such as 192.0.2.7`);
 }
 
 function hostOf(text: string): string {

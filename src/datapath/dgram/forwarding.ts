@@ -14,7 +14,11 @@ export interface Drop {
   readonly reason: DropReason;
 }
 
-export type OutboundVerdict = { readonly kind: 'send'; readonly to: NextHop } | Drop;
+/** `pass-over`: the kernel's own talk on the link, which is for nobody beyond it. */
+export type OutboundVerdict =
+  | { readonly kind: 'send'; readonly to: NextHop }
+  | { readonly kind: 'pass-over' }
+  | Drop;
 /** `length` is where the packet ends by its own header; bytes beyond it are padding and go no further. */
 export type InboundVerdict =
   | { readonly kind: 'deliver'; readonly from: Peer; readonly length: number }
@@ -63,7 +67,18 @@ export function decideOutbound(
 ): OutboundVerdict {
   if (packet.largest > mtu) return drop('out-too-big');
   const to = table.nextHops.lookup(packet.family, packet.bytes, packet.destinationOffset);
-  return to === undefined ? drop('out-no-route') : { kind: 'send', to };
+  if (to !== undefined) return { kind: 'send', to };
+  return isForLinkOnly(packet) ? { kind: 'pass-over' } : drop('out-no-route');
+}
+
+/**
+ * Multicast of link-local scope (RFC 4291 2.7, RFC 5771 4): with IPv6 on the device the kernel tells it which groups it
+ * has joined (MLD), and a container's packet of this kind never leaves its bridge.
+ */
+function isForLinkOnly({ family, bytes, destinationOffset: at }: OutboundPacket): boolean {
+  return family === 6
+    ? bytes[at] === 0xff && ((bytes[at + 1] ?? 0) & 0x0f) <= 2
+    : bytes[at] === 224 && bytes[at + 1] === 0 && bytes[at + 2] === 0;
 }
 
 /**

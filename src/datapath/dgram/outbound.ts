@@ -39,7 +39,7 @@ export class Outbound {
     const verdict = decideOutbound(packet, table(), config);
     if (verdict.kind === 'send') {
       this.#send(packet, verdict.to.peer, verdict.to.port);
-    } else {
+    } else if (verdict.kind === 'drop') {
       drop(verdict.reason, packet.count);
       this.#answer(packet, verdict.reason);
     }

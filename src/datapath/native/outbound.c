@@ -58,8 +58,11 @@ static void failed(void *context, const struct send_group *group, const struct d
 
         count_drops(engine, OUT_PATH_MTU, 1);
         /* One that may be cut will be, from the next one on. */
-        if (mtu < datagram->length && !may_be_fragmented(datagram->part[0].iov_base))
-            answer_datagram(outbound->worker, ICMP_TOO_BIG, datagram, mtu);
+        if (!may_be_fragmented(datagram->part[0].iov_base)) {
+            mtu = told_mtu(datagram->part[0].iov_base, mtu);
+            if (mtu < datagram->length)
+                answer_datagram(outbound->worker, ICMP_TOO_BIG, datagram, mtu);
+        }
         return;
     }
     count_drops(engine, OUT_SEND_ERROR, 1);
@@ -139,10 +142,25 @@ static void send_fragments(struct outbound *outbound, const struct packet *packe
     }
 }
 
+/* Multicast of link-local scope (RFC 4291 2.7, RFC 5771 4): with IPv6 on the device the kernel tells it which groups it has
+ * joined (MLD), and a container's packet of this kind never leaves its bridge. Nobody misses it: it is no drop. */
+static bool is_for_link_only(const uint8_t *packet)
+{
+    const uint8_t *v4 = packet + IPV4_DESTINATION, *v6 = packet + IPV6_DESTINATION;
+
+    return (packet[0] >> 4) == 6 ? v6[0] == 0xff && (v6[1] & 0x0f) <= 2 : v4[0] == 224 && v4[1] == 0 && v4[2] == 0;
+}
+
+/* What is to be cut where the path takes less: the packet, to so many bytes, or the datagram, by the kernel. */
+struct cut {
+    size_t inside; /* 0: it is not */
+    bool outside;
+};
+
 /* Where a packet goes. It is `count` packets of the wire, the largest of `length`; the sender is told about the `first` of
- * them. `fragment`: 0, or the bytes to cut them to, when the path takes less and they may be cut. */
+ * them. */
 static const struct route *route_of(struct outbound *outbound, const struct packet *packet, size_t length, unsigned count,
-                                    const struct datagram *first, size_t *fragment)
+                                    const struct datagram *first, struct cut *cut)
 {
     struct engine *engine = outbound->worker->engine;
     const struct route *route;
@@ -155,13 +173,23 @@ static const struct route *route_of(struct outbound *outbound, const struct pack
     } else {
         route = table_route(outbound->table, packet->destination);
         if (route == NULL) {
+            if (is_for_link_only(packet->bytes))
+                return NULL;
             reason = OUT_NO_ROUTE;
             error = ICMP_NO_ROUTE;
         } else {
             mtu = path_mtu(engine, route->peer, &route->to, length);
-            *fragment = length <= mtu ? 0 : mtu;
-            if (length <= mtu || may_be_fragmented(packet->bytes))
+            if (length <= mtu)
                 return route;
+            if (may_be_fragmented(packet->bytes)) {
+                cut->inside = mtu;
+                return route;
+            }
+            mtu = told_mtu(packet->bytes, mtu);
+            if (length <= mtu) {
+                cut->outside = true;
+                return route;
+            }
             reason = OUT_PATH_MTU;
         }
     }
@@ -170,15 +198,33 @@ static const struct route *route_of(struct outbound *outbound, const struct pack
     return NULL;
 }
 
+/* By the socket whose datagrams the kernel may cut into fragments: see path-mtu.h. It has another source port, which
+ * nobody looks at. */
+static void send_cut_outside(struct outbound *outbound, const struct packet *packet, const struct route *route,
+                             const struct datagram *datagram)
+{
+    struct engine *engine = outbound->worker->engine;
+
+    send_batch_flush(&outbound->batch);
+    outbound->batch.fd = engine->path_fd;
+    send_batch_add(&outbound->batch, &route->to, route->peer, outer_ecn(outbound, packet), datagram, 1);
+    send_batch_flush(&outbound->batch);
+    outbound->batch.fd = engine->udp_fd[outbound->worker->queue];
+}
+
 static void send_packet(struct outbound *outbound, const struct packet *packet)
 {
     struct datagram datagram = {.part = {{packet->bytes, packet->length}}, .parts = 1, .length = packet->length};
-    size_t fragment = 0;
-    const struct route *route = route_of(outbound, packet, packet->length, 1, &datagram, &fragment);
+    struct cut cut = {0};
+    const struct route *route = route_of(outbound, packet, packet->length, 1, &datagram, &cut);
 
-    if (route != NULL && fragment > 0)
-        send_fragments(outbound, packet, route, fragment);
-    else if (route != NULL)
+    if (route == NULL)
+        return;
+    if (cut.inside > 0)
+        send_fragments(outbound, packet, route, cut.inside);
+    else if (cut.outside)
+        send_cut_outside(outbound, packet, route, &datagram);
+    else
         send_batch_add(&outbound->batch, &route->to, route->peer, outer_ecn(outbound, packet), &datagram,
                        segments_limit(outbound, route->peer));
 }
@@ -217,7 +263,7 @@ static void send_super_packet(struct outbound *outbound, const struct virtio_hea
     struct segmenter segmenter, trial;
     struct datagram first;
     const struct route *route;
-    size_t fragment = 0;
+    struct cut cut = {0};
     unsigned limit;
 
     if (segment_begin(&segmenter, header, packet) < 0) {
@@ -226,12 +272,17 @@ static void send_super_packet(struct outbound *outbound, const struct virtio_hea
     }
     trial = segmenter;
     first = next_segment(&trial, scratch);
-    route = route_of(outbound, packet, segment_largest(&segmenter), segmenter.count, &first, &fragment);
+    route = route_of(outbound, packet, segment_largest(&segmenter), segmenter.count, &first, &cut);
     if (route == NULL)
         return;
-    if (fragment > 0) {
-        send_segments_in_fragments(outbound, &segmenter, route, fragment);
+    if (cut.inside > 0) {
+        send_segments_in_fragments(outbound, &segmenter, route, cut.inside);
         return;
+    }
+    while (cut.outside && segmenter.index < segmenter.count) {
+        struct datagram datagram = next_segment(&segmenter, scratch);
+
+        send_cut_outside(outbound, packet, route, &datagram);
     }
     limit = segments_limit(outbound, route->peer);
     if (limit > 1)

@@ -6,7 +6,7 @@ import type { Ip } from '../../net/ip.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import { printable } from '../../printable.ts';
 import type { Operation, Store } from '../../store/store.ts';
-import { formatLeaseValue, leaseKey, leaseName } from '../lease-record.ts';
+import { formatLeaseValue, leaseKey, leaseName, type PublicAddresses } from '../lease-record.ts';
 import type { StoredLease } from '../lease-table.ts';
 import type { StoredNode } from '../node-table.ts';
 import { formatReservation, isFor } from '../reservation.ts';
@@ -68,7 +68,7 @@ function decideReserve(snapshot: Snapshot, subnets: readonly Prefix[], beneficia
 
 function create(snapshot: Snapshot, subnets: readonly Prefix[], beneficiary: Beneficiary): Plan {
   const key = leaseKey(snapshot.prefix, subnets);
-  const value = formatLeaseValue({ publicIp: writtenAddress(beneficiary), publicIpv6: undefined });
+  const value = formatLeaseValue(writtenAddresses(beneficiary));
   return {
     action: 'reserved',
     key,
@@ -133,8 +133,7 @@ function reserveAgain(snapshot: Snapshot, lease: StoredLease, beneficiary: Benef
         `corduroy leases release ${subnets.join(' ')}`,
     );
   }
-  const publicIp = attributes.publicIp ?? writtenAddress(beneficiary);
-  const value = formatLeaseValue({ ...attributes, publicIp });
+  const value = formatLeaseValue({ ...attributes, ...(address ? {} : writtenAddresses(beneficiary)) });
   return {
     action: 'reserved',
     key: entry.key,
@@ -161,8 +160,12 @@ function sideOperation(snapshot: Snapshot, subnets: readonly Prefix[], beneficia
 }
 
 /** Not a named host's: others would send to a subnet that it does not use yet. It writes its own when it takes it. */
-function writtenAddress(beneficiary: Beneficiary): Ip | undefined {
-  return beneficiary !== undefined && 'publicIp' in beneficiary ? beneficiary.publicIp : undefined;
+function writtenAddresses(beneficiary: Beneficiary): PublicAddresses {
+  const ip = beneficiary !== undefined && 'publicIp' in beneficiary ? beneficiary.publicIp : undefined;
+  return {
+    publicIp: ip?.family === 4 ? ip : undefined,
+    publicIpv6: ip?.family === 6 ? ip : undefined,
+  };
 }
 
 /** Whether a key is already the beneficiary's: by its holder's names, or by its address. */
@@ -172,7 +175,8 @@ function isBy(
   beneficiary: Beneficiary,
 ): boolean {
   if (beneficiary === undefined) return true;
-  if ('publicIp' in beneficiary) return beneficiary.publicIp.equals(attributes.publicIp);
+  if ('publicIp' in beneficiary)
+    return beneficiary.publicIp.equals(attributes.publicIp ?? attributes.publicIpv6);
   return holder !== undefined && isFor(beneficiary, holder.nodeId, holder.hostName);
 }
 
@@ -180,7 +184,9 @@ function isBy(
 function addressOf(snapshot: Snapshot, beneficiary: Beneficiary): Ip | undefined {
   if (beneficiary === undefined) return undefined;
   if ('publicIp' in beneficiary) return beneficiary.publicIp;
-  const [first, ...others] = nodesOf(snapshot, beneficiary).map(({ publicIp }) => publicIp);
+  const [first, ...others] = nodesOf(snapshot, beneficiary).map(
+    ({ publicIp, publicIpv6 }) => publicIp ?? publicIpv6,
+  );
   return others.every((one) => one?.equals(first)) ? first : undefined;
 }
 
@@ -209,7 +215,7 @@ function notesOn(snapshot: Snapshot, beneficiary: Beneficiary, key: string): str
     .filter(({ lease }) => !key.endsWith(`/${lease}`))
     .map(
       ({ lease }) =>
-        `${host} keeps the lease it has, ${lease.replaceAll('-', '/')}, and takes this subnet when it has none: corduroy down --release there`,
+        `${host} keeps the lease it has, ${lease.replaceAll('-', '/').replace('&', ' and ')}, and takes this subnet when it has none: corduroy down --release there`,
     );
 }
 
@@ -219,9 +225,9 @@ function checkAddress(ip: Ip, ranges: readonly SubnetRange[]): void {
   const fault = !isHostAddress(ip)
     ? 'is none a host can have'
     : inside && `lies inside the network ${inside.network}`;
-  if (fault === undefined) return;
+  if (fault === undefined && ip.family === ranges[0]?.network.family) return;
   throw new CorduroyError(
     'usage',
-    `--public-ip ${ip} ${fault}: it is the address other hosts send to, such as 192.0.2.7`,
+    `--public-ip ${ip} ${fault ?? `is not what hosts of this network are known by, an address of IPv${ranges[0]?.network.family}`}: it is the address other hosts send to, such as ${ranges[0]?.network.family === 6 ? '2001:db8::7' : '192.0.2.7'}`,
   );
 }

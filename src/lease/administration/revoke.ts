@@ -21,7 +21,7 @@ export async function revoke(
   const { ask, plan } = decideRevoke(snapshot, subnets, force);
   if (ask !== undefined && (await isAlive(context, ask.nodeId))) {
     throw refused(
-      `${subnets.join(' and ')} is leased by ${ask.hostName} (${ask.publicIp ?? 'no address'}), which lives and would take ` +
+      `${subnets.join(' and ')} is leased by ${ask.hostName} (${ask.publicIp ?? ask.publicIpv6 ?? 'no address'}), which lives and would take ` +
         'it again at once. Stop it there with corduroy down --release, or add --force',
     );
   }

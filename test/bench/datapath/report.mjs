@@ -97,7 +97,7 @@ function outcome({ kept, reached }) {
 }
 
 /** The first column to the left, the others to the right. */
-function aligned(rows) {
+export function aligned(rows) {
   const widths = rows[0].map((_, index) => Math.max(...rows.map((row) => row[index].length)));
   return rows.map((row) =>
     row

@@ -15,7 +15,7 @@ const AT_ONCE = 32;
 
 /** The parts of the build that the benchmark needs. */
 export async function loadBuild(dist) {
-  const [store, record, node, ip, prefix, protocol, lab, processes, topology] = await Promise.all(
+  const [store, record, node, ip, prefix, protocol, lab, network, processes, topology] = await Promise.all(
     [
       'store/etcd/etcd-store.js',
       'lease/lease-record.js',
@@ -24,11 +24,23 @@ export async function loadBuild(dist) {
       'net/prefix.js',
       'datapath/protocol.js',
       'lab/lab.js',
+      'lab/network.js',
       'lab/processes.js',
       'lab/topology.js',
     ].map((path) => import(join(dist, path))),
   );
-  return { ...store, ...record, ...node, ...ip, ...prefix, ...protocol, ...lab, ...processes, ...topology };
+  return {
+    ...store,
+    ...record,
+    ...node,
+    ...ip,
+    ...prefix,
+    ...protocol,
+    ...lab,
+    ...network,
+    ...processes,
+    ...topology,
+  };
 }
 
 export class Cluster {

@@ -15,7 +15,7 @@ const { dist, parts } = options;
 const build = await loadBuild(dist);
 const lab = build.Lab.find(options.lab, dist);
 const { etcd: endpoint } = build.underlay(options.lab);
-const host = build.labHost(options.lab, 1);
+const host = build.labHost(lab.spec, 1);
 /** Seconds after which a daemon has nothing left to do from its start. */
 const SETTLE = 5;
 const RATE = 100;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { DropReason } from '../../../src/datapath/datapath.ts';
 import { Ip } from '../../../src/net/ip.ts';
@@ -122,6 +123,20 @@ export function describeDrops(lab: () => EngineLab): void {
     const stats = await statsUntil(datapath, ({ drops }) => drops['in-tun-error'] === 3n);
     expect(dropped(stats)).toEqual({ 'in-tun-error': 3n });
     expect(lab().log.match(/refuses packets/g)).toHaveLength(1);
+  });
+
+  test('what the kernel tells its neighbours on the link is nobody’s packet, and no drop', async () => {
+    const datapath = await lab().connectConfigured();
+    const peer = await lab().agent.open(PEER_A.outer, PORT);
+    const local = await lab().agent.open(HOST.inner);
+    const before = await lab().intoTun();
+    // A router joins the groups of routers, and says so on every link (MLD).
+    await lab().namespace.script('sysctl -qw net.ipv6.conf.all.forwarding=1');
+    for (const deadline = performance.now() + 5000; (await lab().intoTun()) === before; await sleep(50))
+      if (performance.now() > deadline) throw new Error('the kernel says nothing');
+    local.send(Buffer.from('last'), PEER_A.inner, 9);
+    await peer.next();
+    expect(dropped(await datapath.stats())).toEqual({});
   });
 
   test('no route: a local sender gets ICMP net unreachable', async () => {

@@ -68,6 +68,16 @@ export const TABLE: RouteTable = {
   ],
 };
 
+/** Where the outside is IPv6. */
+export const CONFIG_V6: EngineConfig = {
+  ...CONFIG,
+  listen: { address: Ip.parse(HOST.outerV6), port: PORT },
+};
+export const TABLE_V6: RouteTable = {
+  ...TABLE,
+  routes: [route('10.5.2.0/24', PEER_A.outerV6), route('fd00:5:2::/64', PEER_A.outerV6)],
+};
+
 /**
  * One host in a namespace: a TUN with the overlay routed into it, an inner address for local sockets, outer addresses
  * on the loopback for itself and its peers, and an engine. rp_filter is strict, as on many hosts.
@@ -150,11 +160,21 @@ export class EngineLab {
 
   /** What an engine has written into the TUN, as the kernel counts it. */
   async outOfTun(): Promise<{ packets: number; bytes: number }> {
+    const [bytes = Number.NaN, packets = Number.NaN] = await this.#counters();
+    return { packets, bytes };
+  }
+
+  /** Packets that the kernel has routed into the TUN. */
+  async intoTun(): Promise<number> {
+    return (await this.#counters())[9] ?? Number.NaN;
+  }
+
+  /** Of /proc/net/dev: bytes and packets received, and six more; the same for those sent. */
+  async #counters(): Promise<number[]> {
     const devices = await this.namespace.run('cat', '/proc/net/dev');
     const line = devices.split('\n').find((each) => each.trim().startsWith(`${TUN}:`));
-    const [bytes, packets] = (line ?? '').trim().split(/\s+/).slice(1).map(Number);
-    if (bytes === undefined || packets === undefined) throw new Error(`no ${TUN} in ${devices}`);
-    return { packets, bytes };
+    if (line === undefined) throw new Error(`no ${TUN} in ${devices}`);
+    return line.trim().split(/\s+/).slice(1).map(Number);
   }
 
   /** How the engine ended; rejects when it does not. */

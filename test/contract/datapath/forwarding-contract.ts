@@ -5,16 +5,19 @@ import { Prefix } from '../../../src/net/prefix.ts';
 import { udpPacket } from '../../support/packets.ts';
 import {
   CONFIG,
+  CONFIG_V6,
   dropped,
   type EngineLab,
   HOST,
   INNER_PORT,
+  MTU,
   PEER_A,
   PEER_B,
   PORT,
   route,
   statsUntil,
   TABLE,
+  TABLE_V6,
 } from './engine-lab.ts';
 
 /** Packets that get through, and tables that change meanwhile. */
@@ -74,27 +77,23 @@ export function describeForwarding(lab: () => EngineLab): void {
     expect((await local.next()).bytes.toString()).toBe('pong');
   });
 
-  test('carries IPv4 over IPv6', async () => {
-    const listen = { address: Ip.parse(HOST.outerV6), port: PORT };
-    await lab().connectConfigured(
-      { ...CONFIG, listen },
-      { ...TABLE, routes: [route('10.5.2.0/24', PEER_A.outerV6)] },
-    );
+  test.each([
+    ['IPv4', HOST.inner, PEER_A.inner, 28],
+    ['IPv6', HOST.innerV6, PEER_A.innerV6, 48],
+  ])('carries %s over IPv6, up to the MTU', async (_family, here, there, headers) => {
+    const datapath = await lab().connectConfigured(CONFIG_V6, TABLE_V6);
     const peer = await lab().agent.open(PEER_A.outerV6, PORT);
-    const local = await lab().agent.open(HOST.inner, INNER_PORT);
-    local.send(Buffer.from('ping'), PEER_A.inner, 4000);
-    expect((await peer.next()).bytes.subarray(28).toString()).toBe('ping');
-    peer.send(
-      udpPacket({
-        source: PEER_A.inner,
-        destination: HOST.inner,
-        destinationPort: INNER_PORT,
-        payload: 'pong',
-      }),
-      HOST.outerV6,
-      PORT,
-    );
-    expect((await local.next()).bytes.toString()).toBe('pong');
+    const local = await lab().agent.open(here, INNER_PORT);
+    for (const payload of [Buffer.from('ping'), Buffer.alloc(MTU - headers, 'p')]) {
+      local.send(payload, there, 4000);
+      const out = await peer.next();
+      expect(out).toMatchObject({ address: HOST.outerV6, port: PORT });
+      expect(out.bytes.subarray(headers)).toEqual(payload);
+      const back = { source: there, destination: here, destinationPort: INNER_PORT };
+      peer.send(udpPacket({ ...back, payload: payload.toString() }), HOST.outerV6, PORT);
+      expect((await local.next()).bytes).toEqual(payload);
+    }
+    expect(dropped(await datapath.stats())).toEqual({});
   });
 
   test('follows the longest prefix, to its port', async () => {

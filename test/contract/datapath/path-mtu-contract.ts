@@ -2,39 +2,79 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { Ip } from '../../../src/net/ip.ts';
 import { internetChecksum } from '../../../src/wire/checksum.ts';
-import { CONFIG, dropped, type EngineLab, HOST, MTU, PEER_A, PORT, statsUntil } from './engine-lab.ts';
+import {
+  CONFIG,
+  CONFIG_V6,
+  dropped,
+  type EngineLab,
+  HOST,
+  MTU,
+  PEER_A,
+  PORT,
+  statsUntil,
+  TABLE,
+  TABLE_V6,
+} from './engine-lab.ts';
 
-/** Bytes that the underlay takes after it shrank, and what is left of them for an inner packet. */
+/** Bytes that the underlay takes after it shrank, and what is left of them for an inner packet, by the outer family. */
 const UNDERLAY = 1350;
 const LEFT = UNDERLAY - 28;
+const LEFT_V6 = UNDERLAY - 48;
+const IPV6_LEAST_MTU = 1280;
 /** Of no container: the engine's own, to answer from. */
 const ICMP_V6 = 'fd00:5:1::ff';
-const ANSWERING = { ...CONFIG, icmpSources: [...CONFIG.icmpSources, Ip.parse(ICMP_V6)] };
+const ICMP_SOURCES = [...CONFIG.icmpSources, Ip.parse(ICMP_V6)];
 
 /** A path to a peer that takes less than the MTU. */
 export function describePathMtu(lab: () => EngineLab): void {
+  const overV4 = { config: CONFIG, table: TABLE, outer: PEER_A.outer, left: LEFT };
+  const overV6 = { config: CONFIG_V6, table: TABLE_V6, outer: PEER_A.outerV6, left: LEFT_V6 };
   test.each([
-    ['IPv4', HOST.inner, PEER_A.inner, 28],
-    ['IPv6', HOST.innerV6, PEER_A.innerV6, 48],
-  ])('%s: the sender learns what the path takes, and keeps to it', async (_family, from, to, headers) => {
-    const datapath = await lab().connectConfigured(ANSWERING);
-    const peer = await lab().agent.open(PEER_A.outer, PORT);
+    ['IPv4 over IPv4', HOST.inner, PEER_A.inner, 28, overV4],
+    ['IPv6 over IPv4', HOST.innerV6, PEER_A.innerV6, 48, overV4],
+    ['IPv4 over IPv6', HOST.inner, PEER_A.inner, 28, overV6],
+    ['IPv6 over IPv6', HOST.innerV6, PEER_A.innerV6, 48, overV6],
+  ])('%s: the sender learns what the path takes, and keeps to it', async (_what, from, to, headers, over) => {
+    const { config, table, outer, left } = over;
+    const datapath = await lab().connectConfigured({ ...config, icmpSources: ICMP_SOURCES }, table);
+    const peer = await lab().agent.open(outer, PORT);
     const local = await lab().agent.open(from);
     await lab().namespace.run('ip', 'link', 'set', 'lo', 'mtu', String(UNDERLAY));
     local.send(Buffer.alloc(MTU - headers), to, 9);
 
     const stats = await statsUntil(datapath, ({ drops }) => drops['out-path-mtu'] > 0n);
     expect(dropped(stats)).toEqual({ 'out-path-mtu': 1n });
-    expect(stats.peers.find(({ address }) => address.toString() === PEER_A.outer)).toMatchObject({
-      pathMtu: LEFT,
-    });
-    await routeSays(lab(), to, from, `mtu ${LEFT}`);
-    expect(lab().log.match(new RegExp(`takes packets of ${LEFT} bytes`, 'g'))).toHaveLength(1);
+    expect(stats.peers.find(({ address }) => address.toString() === outer)).toMatchObject({ pathMtu: left });
+    await routeSays(lab(), to, from, `mtu ${left}`);
+    expect(lab().log.match(new RegExp(`takes packets of ${left} bytes`, 'g'))).toHaveLength(1);
 
     // The host itself cuts up what does not fit any more: the pieces fit.
     local.send(Buffer.alloc(MTU - headers), to, 9);
     for (let piece = 0; piece < 2; piece++)
-      expect((await peer.next()).bytes.length).toBeLessThanOrEqual(LEFT);
+      expect((await peer.next()).bytes.length).toBeLessThanOrEqual(left);
+    expect(dropped(await datapath.stats())).toEqual({ 'out-path-mtu': 1n });
+  });
+
+  test.each([
+    ['IPv4', overV4],
+    ['IPv6', overV6],
+  ])('IPv6 over %s: what the path takes is less than IPv6 may demand', async (_family, over) => {
+    const { config, table, outer } = over;
+    const datapath = await lab().connectConfigured({ ...config, icmpSources: ICMP_SOURCES }, table);
+    const peer = await lab().agent.open(outer, PORT);
+    const local = await lab().agent.open(HOST.innerV6);
+    await lab().namespace.run('ip', 'link', 'set', 'lo', 'mtu', String(IPV6_LEAST_MTU + 20));
+    local.send(Buffer.alloc(MTU - 48), PEER_A.innerV6, 9);
+    await statsUntil(datapath, ({ drops }) => drops['out-path-mtu'] > 0n);
+    await routeSays(lab(), PEER_A.innerV6, HOST.innerV6, `mtu ${IPV6_LEAST_MTU}`);
+
+    const payload = Buffer.from(Array.from({ length: IPV6_LEAST_MTU - 48 }, (_byte, index) => index % 251));
+    for (let packet = 0; packet < 3; packet++) {
+      local.send(payload, PEER_A.innerV6, 9);
+      const { bytes, address } = await peer.next();
+      expect(address).toBe(config.listen.address.toString());
+      expect(bytes.subarray(48)).toEqual(payload);
+    }
     expect(dropped(await datapath.stats())).toEqual({ 'out-path-mtu': 1n });
   });
 

@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import type { Backend, BackendContext, BackendInput } from '../../../src/backend/backend.ts';
 import { checkBackend } from '../../../src/backend/registry.ts';
 import { namesFor } from '../../../src/config/names.ts';
@@ -63,9 +64,12 @@ export function openBackend(
 /** @param leases last part of the key, and the value */
 export function inputWith(
   leases: Readonly<Record<string, object>>,
-  { over = V4, subnets = ['10.5.1.0/24'], capabilities = [] as readonly string[] } = {},
+  { over = V4 as object, subnets = ['10.5.1.0/24'], capabilities = [] as readonly string[] } = {},
 ): BackendInput {
-  const entries = Object.entries(leases).map(([name, value]) => entry(name, JSON.stringify(value)));
+  const entries = Object.entries(leases).map(([name, value], at) => ({
+    ...entry(name, JSON.stringify(value), at + 1),
+    ...(isIPv6(name.replace(/-.*/, '')) && { key: `${PREFIX}/corduroy/subnets/${name}` }),
+  }));
   return {
     ranges: check({}, over).network.ranges,
     subnets: subnets.map(Prefix.parse),

@@ -16,12 +16,6 @@ function open(backend: object = {}, datapath: Partial<DatapathWishes> = {}) {
 
 describe('what a network config asks of its backend', () => {
   test.each<[object, object, string[]]>([
-    [{ Type: 'gre' }, {}, ['Backend.Type is "gre": has to be one of udp: the others are not built yet']],
-    [
-      {},
-      { EnableIPv6: true, IPv6Network: 'fd00::/48' },
-      ['EnableIPv6 is true: has to be false: the udp backend does not carry IPv6 yet'],
-    ],
     [{ Port: 0 }, {}, ['Backend.Port is 0: has to be a whole number from 1 to 65535']],
     [{ Port: 65_536 }, {}, ['Backend.Port is 65536: has to be a whole number from 1 to 65535']],
     [{ Port: '8285' }, {}, ['Backend.Port is "8285": has to be a whole number from 1 to 65535']],
@@ -29,6 +23,7 @@ describe('what a network config asks of its backend', () => {
     [{ Engine: 1 }, {}, ['Backend.Engine is 1: has to be a string']],
     [{ ECN: 'yes' }, {}, ['Backend.ECN is "yes": has to be true or false']],
     [{ Engine: 'dgram', ECN: true }, {}, ['Backend.ECN is true: has to be false with the dgram engine']],
+    [{ DirectRouting: 'x' }, {}, ['Backend.DirectRouting is "x": has to be true or false']],
     [{ StrictSource: 1 }, {}, ['Backend.StrictSource is 1: has to be true or false']],
     [
       { Port: -1, StrictSource: 'no' },

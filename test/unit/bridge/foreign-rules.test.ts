@@ -5,7 +5,7 @@ import { Prefix } from '../../../src/net/prefix.ts';
 
 const OURS = {
   subnet: Prefix.parse('10.5.1.0/24'),
-  device: 'corduroy0',
+  devices: ['corduroy0'],
   ipMasq: true,
   configure: 'CONFIGURE',
 };
@@ -77,6 +77,24 @@ test.each<[string, string, string, Partial<typeof OURS>, RegExp[]]>([
   const said = rulesInTheWay(tables(nat, raw), { ...OURS, ...over });
   expect(said).toHaveLength(expected.length);
   for (const [index, pattern] of expected.entries()) expect(said[index]).toMatch(pattern);
+});
+
+test('of several tunnels Docker has to trust each, and where packets come plainly, the interface', () => {
+  const drop = '-A PREROUTING -d 10.5.1.2/32 ! -i docker0 -j DROP';
+  const accept = (device: string) => `-A PREROUTING -d 10.5.1.2/32 -i ${device} -j ACCEPT\n`;
+  const said = (raw: string, devices: string[]) => rulesInTheWay(tables('', raw), { ...OURS, devices });
+  expect(said(accept('corduroy0') + drop, ['corduroy0', 'corduroy.1'])).toHaveLength(1);
+  expect(said(accept('corduroy0') + accept('corduroy.1') + drop, ['corduroy0', 'corduroy.1'])).toEqual([]);
+  expect(said(drop, [])).toHaveLength(1);
+  expect(said(accept('eth0') + drop, [])).toEqual([]);
+});
+
+test('IPv6 has its own tables, and its own commands', () => {
+  const ours = { ...OURS, subnet: Prefix.parse('fd00:5:0:1::/64') };
+  const nat = '-A POSTROUTING -s fd00:5:0:1::/64 ! -o docker0 -j MASQUERADE';
+  const said = rulesInTheWay(tables(nat, '-A PREROUTING -d fd00:5:0:1::2/128 ! -i docker0 -j DROP'), ours);
+  expect(said[0]).toContain('ip6tables -t nat -D POSTROUTING -s fd00:5:0:1::/64');
+  expect(said[1]).toContain('(ip6tables -t raw -S PREROUTING shows: -d fd00:5:0:1::2/128');
 });
 
 test('a host without any rules', () => {

@@ -82,6 +82,15 @@ describe('corduroy datapath restart', () => {
     expect(machine.ended).toBe(false);
   });
 
+  test('the kernel carries the packets: nothing is ended, nothing is waited for', async () => {
+    const machine = await host([], engineStatus(1));
+    const readStatus = async () => ({ problems: [], carriedBy: 'kernel' }) as unknown as StatusDocument;
+    await expect(replaceEngine(stop(machine.path), readStatus, 10)).rejects.toThrow(
+      /backend has no data plane process/,
+    );
+    expect(machine.ended).toBe(false);
+  });
+
   test('no new one comes: the time is up, with what the daemon says', async () => {
     const machine = await host([undefined], engineStatus(1));
     await expect(replaceEngine(stop(machine.path), machine.readStatus, 0.05)).rejects.toMatchObject({

@@ -118,7 +118,7 @@ describe('leases reserve: whom it is for', () => {
     { host: 'a b' },
     { host: '\u001b[2J' },
     { host: 'a'.repeat(254) },
-    { publicIp: 'fd00::1' },
+    { publicIp: 'fd00::1/64' },
     { publicIp: 'db1' },
   ])('%j is wrong use', (settings) => {
     expect(() => beneficiaryOf(settings)).toThrow(expect.objectContaining({ code: 'usage' }));

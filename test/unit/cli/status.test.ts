@@ -19,6 +19,7 @@ const PEER: PeerStatus = {
   subnets: ['10.5.2.0/24'],
   publicIp: '192.0.2.2',
   backend: 'udp',
+  path: 'encapsulated',
   sentPackets: 1,
   sentBytes: 84,
   receivedPackets: 1,
@@ -37,6 +38,7 @@ const STATUS: StatusDocument = {
   node: { id: '6f0e6f0e6f0e6f0e6f0e6f0e6f0e6f0e', name: 'h1' },
   mtu: 1472,
   subnetFile: '/run/flannel/subnet.env',
+  carriedBy: 'engine',
   engine: ENGINE,
   peers: [PEER, OTHER],
   ignoredLeases: [],
@@ -68,6 +70,15 @@ describe('the engine', () => {
     const { engine: _, ...without } = STATUS;
     expect(lineOf(without, 'engine')).toMatch(/^engine +not connected$/);
   });
+
+  test('none is needed where the kernel carries packets, and nothing is counted', () => {
+    const { engine: _, ...without } = { ...STATUS, carriedBy: 'kernel' } as const;
+    expect(lineOf(without, 'engine')).toBeUndefined();
+    expect(lineOf(without, 'drops')).toBeUndefined();
+    expect(lineOf(without, 'MTU')).toMatch(/^MTU +1472$/);
+    expect(lineOf(without, 'PEER')).toMatch(/BACKEND$/);
+    expect(lineOf(without, '192.0.2.2')).toMatch(/ udp$/);
+  });
 });
 
 describe('the peers', () => {
@@ -77,6 +88,7 @@ describe('the peers', () => {
 
   test.each<[Partial<PeerStatus>, RegExp]>([
     [{ pathMtu: 1372 }, /takes 1372 bytes$/],
+    [{ path: 'direct' }, /84 B +direct$/],
     [{ noSegment: 'EIO' }, /sent one by one: EIO$/],
     [{ pathMtu: 1372, noSegment: 'EIO' }, /takes 1372 bytes, sent one by one: EIO$/],
   ])('a path with %o', (less, expected) => {

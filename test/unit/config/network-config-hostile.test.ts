@@ -96,3 +96,13 @@ describe('a hostile document', () => {
     expect(line).toMatch(/^[^\p{Cc}]+$/u);
   });
 });
+
+test.each([
+  ['{"Network": "10.5.0.0/16", "Backend": {"Type": "wireguard", "PSK": s3cret}}'],
+  ['{"Network": "10.5.0.0/16", "Backend": {"psk": "s3cret"}'],
+  ['{"Network": "10.5.0.0/16", "Backend": [{"Psk": "s3cret"}]}'],
+])('a pre-shared key is in no message: %s', (text) => {
+  const { problems } = parseNetworkConfig(text);
+  expect(problems).toHaveLength(1);
+  expect(problems.map(formatProblem).join()).not.toContain('s3cret');
+});

@@ -5,7 +5,7 @@ import type { UsableConfig } from '../../../src/daemon/network-view.ts';
 import { CorduroyError } from '../../../src/errors.ts';
 import { formatRoute } from '../../../src/host/state.ts';
 import { Secret } from '../../../src/secret.ts';
-import { DUAL_IFACE, inputWith } from '../backend/fixtures.ts';
+import { DUAL, DUAL_IFACE, inputWith } from '../backend/fixtures.ts';
 import { RecordedLog } from '../lease/recorded-log.ts';
 
 /** A backend with a device of its name, a route by it to each peer, and data in the lease that it wants of its peers. */
@@ -79,6 +79,18 @@ test('the same backend for as long as config, interface and keys are the same', 
   keys.set('wg', { privateKey: new Secret('y'), publicKey: 'two' });
   expect(await made.ensure(config, CONTEXT)).not.toBe(second);
   expect(made.leaving).toBeUndefined();
+});
+
+test('a network with IPv6 needs room for it, and says of what there is too little', async () => {
+  const { made } = keeper();
+  const open = () => ({ ...backendOf('udp'), mtu: 1272 });
+  const iface = { ...DUAL_IFACE, mtu: 1300 };
+  const dual = { ...configOf({ open }), network: { ranges: inputWith({}, { over: DUAL }).ranges } };
+  await expect(made.ensure(dual as UsableConfig, { ...CONTEXT, iface })).rejects.toThrow(
+    /MTU of eth0, 1300, leaves 1272 bytes .* with the udp backend, and IPv6 needs 1280: raise it by 8/,
+  );
+  await made.ensure(configOf({ open }), { ...CONTEXT, iface });
+  expect(made.current?.mtu).toBe(1272);
 });
 
 test('what a command prints is known to the backend; it runs once, and again only if it failed', async () => {
@@ -162,6 +174,29 @@ test('a host of the old backend is not sent to by one that takes every lease for
   expect(routesOf(made, udp, stays)).toBe('vxlan: 10.5.0.0/16 dev udp,10.5.2.0/24 dev vxlan');
 });
 
+test('where both route the whole network, hosts of the old backend are routed apart', async () => {
+  const { made } = keeper();
+  const whole = (type: string): Backend => {
+    const backend = backendOf(type);
+    const desired = (input: BackendInput) => {
+      const { host } = backend.desired(input);
+      const routes = input.ranges.map(
+        ({ network: prefix }) => ({ type: 'unicast', prefix, device: type }) as const,
+      );
+      return { host: { ...host, routes } };
+    };
+    return { ...backend, desired };
+  };
+  const udp = await made.ensure(configOf({ open: () => whole('udp') }), CONTEXT);
+  const [followed, stays] = ['10.5.2.0-24', '10.5.3.0-24'];
+  routesOf(made, udp, inputWith({ [followed]: LEASE, [stays]: LEASE }));
+  const wireguard = await made.ensure(configOf({ open: () => whole('wireguard') }), CONTEXT);
+  const input = inputWith({ [followed]: { ...LEASE, BackendType: 'wireguard' }, [stays]: LEASE });
+  expect(routesOf(made, wireguard, input)).toBe(
+    'wireguard,udp: 10.5.0.0/16 dev wireguard,10.5.3.0/24 dev udp',
+  );
+});
+
 test('who does not follow within a minute is not reached, and is named', async () => {
   const { made, clock, log } = keeper();
   await made.ensure(configOf({ open: () => backendOf('udp') }), CONTEXT);
@@ -173,4 +208,30 @@ test('who does not follow within a minute is not reached, and is named', async (
   const { state, rejected } = made.succeed(vxlan, input);
   expect([state.host.links.length, rejected.map(({ reason }) => reason)]).toEqual([1, ['not by vxlan']]);
   expect(log.lines.join('\n')).toContain('hosts that have not followed within 60 s: 1');
+});
+
+test('of two hosts that claim the same, the one with the older lease is a peer; what is claimed of a rejected one is free', async () => {
+  const { made } = keeper();
+  const claiming: Backend = {
+    ...backendOf('vxlan'),
+    claimsOf: ({ attributes }) => [`MAC ${attributes.backendData}`],
+    gapIn: ({ attributes }) => (attributes.backendData === 'b' ? 'not by IPv6' : undefined),
+  };
+  const backend = await made.ensure(configOf({ open: () => claiming }), CONTEXT);
+  const vxlan = { ...LEASE, BackendType: 'vxlan' };
+  const input = inputWith({
+    '10.5.2.0-24': { ...LEASE, BackendData: 'a' },
+    '10.5.3.0-24': { ...vxlan, BackendData: 'a' },
+    '10.5.4.0-24': { ...vxlan, BackendData: 'b' },
+    '10.5.5.0-24': { ...vxlan, BackendData: 'a' },
+  });
+  const { state, rejected, gaps } = made.succeed(backend, input);
+  expect(state.host.routes.map(formatRoute)).toEqual(['10.5.3.0/24 dev vxlan', '10.5.4.0/24 dev vxlan']);
+  expect(rejected.map(({ reason }) => reason)).toEqual([
+    'not by vxlan',
+    'its MAC a is that of /net/subnets/10.5.3.0-24, too, which is older',
+  ]);
+  expect(gaps.map(({ entry, reason }) => `${entry.key}: ${reason}`)).toEqual([
+    '/net/subnets/10.5.4.0-24: in part: not by IPv6',
+  ]);
 });

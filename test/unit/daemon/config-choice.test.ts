@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { forcedConfigKey, formatForcedConfig } from '../../../src/lease/forced-config.ts';
 import { Ip } from '../../../src/net/ip.ts';
-import { CONFIG_KEY } from '../lease/fixtures.ts';
+import { CONFIG_KEY, PREFIX } from '../lease/fixtures.ts';
 import { interfaceAt, LoneHost, type Running, until } from './lone-host.ts';
 
 const HERE = '10.4.0.1';
@@ -108,5 +109,107 @@ describe('the first start, with the address inside the network', () => {
     await host.put(CONFIG_KEY, NARROW);
     await until(() => one.isHeld);
     expect([networks(host), problemsOf(one)]).toEqual([['10.5.0.0/16'], '']);
+  });
+});
+
+describe('the network config takes the subnet of this host away', () => {
+  const OTHER = '{"Network": "10.6.0.0/16"}';
+  /** Of 10.6.1.0 to 10.6.4.0: four subnets. */
+  const FULL = '{"Network": "10.6.0.0/16", "SubnetMax": "10.6.4.0"}';
+  const leases = async ({ store }: LoneHost) =>
+    (await store.list(`${PREFIX}/subnets/`)).entries.map(({ key }) => key.slice(PREFIX.length + 9));
+
+  /** As corduroy config set --force writes it. */
+  async function force({ store }: LoneHost, config: string): Promise<void> {
+    await store.transaction(
+      [],
+      [
+        { do: 'put', key: forcedConfigKey(PREFIX), value: formatForcedConfig(config) },
+        { do: 'put', key: CONFIG_KEY, value: config },
+      ],
+    );
+  }
+
+  test('it goes on with the one before, and says which command changes that; that command does', async () => {
+    const [host, one] = await running();
+    await host.put(CONFIG_KEY, OTHER);
+    await until(() => problemsOf(one).includes('does not fit it'));
+    expect(problemsOf(one)).toMatch(
+      /this host's subnet 10\.5\.1\.0\/24 does not fit it\. .*config get \| corduroy config set --force -$/,
+    );
+    expect([networks(host), one.subnet]).toEqual([['10.5.0.0/16'], '10.5.1.0/24']);
+    // A mark of another config means nothing.
+    await host.put(forcedConfigKey(PREFIX), formatForcedConfig(FULL));
+    await host.lease('10.5.3.0-24', '192.0.2.3');
+    await until(() => host.engine?.routes.length === 2);
+    expect(one.subnet).toBe('10.5.1.0/24');
+    await host.put(forcedConfigKey(PREFIX), formatForcedConfig(OTHER));
+    await until(() => one.subnet === '10.6.1.0/24' && networks(host).length === 2);
+  });
+
+  test('by force: the new subnet is leased first, the old key goes with it, and then the host follows', async () => {
+    const [host, one] = await running();
+    const held: string[][] = [];
+    host.store.afterTransaction = async () => {
+      held.push((await leases(host)).filter((name) => name !== '10.5.2.0-24'));
+    };
+    await force(host, OTHER);
+    await until(() => networks(host).includes('10.6.0.0/16') && one.isHeld);
+    // Never the one network with the other's subnet.
+    const pairs = host.wishes.map((wish) => [...wish.networks, ...wish.subnets].join(' '));
+    expect([...new Set(pairs)]).toEqual(['10.5.0.0/16 10.5.1.0/24', '10.6.0.0/16 10.6.1.0/24']);
+    expect([...new Set(held.map((names) => names.join(' ')))]).toEqual(['10.5.1.0-24', '10.6.1.0-24']);
+    expect(problemsOf(one)).toMatch(
+      /has changed from 10\.5\.1\.0\/24, .* to 10\.6\.1\.0\/24: restart its containers/,
+    );
+  });
+
+  test('by force, and there is no subnet for it: it goes on as before, also for new peers, until there is', async () => {
+    const [host, one] = await running();
+    for (const third of [1, 2, 3, 4]) await host.lease(`10.6.${third}.0-24`, `192.0.2.${third + 10}`);
+    await force(host, FULL);
+    await until(() => problemsOf(one).includes('out of subnets'));
+    await host.lease('10.5.3.0-24', '192.0.2.3');
+    await until(() => host.engine?.routes.length === 2);
+    expect([networks(host), one.subnet, await leases(host)]).toEqual([
+      ['10.5.0.0/16'],
+      '10.5.1.0/24',
+      expect.arrayContaining(['10.5.1.0-24']),
+    ]);
+    await host.delete('10.6.4.0-24');
+    host.ahead += 11_000;
+    one.daemon.hint('host');
+    await until(() => networks(host).includes('10.6.0.0/16') && one.isHeld);
+    expect(one.subnet).toBe('10.6.4.0/24');
+  });
+
+  test('a larger network is taken up at once, with another SubnetMin', async () => {
+    const [host, one] = await running();
+    await host.put(CONFIG_KEY, '{"Network": "10.4.0.0/15", "SubnetMin": "10.4.128.0"}');
+    await until(() => problemsOf(one).includes('lies inside the new Network'));
+    await host.put(CONFIG_KEY, '{"Network": "10.5.0.0/16", "SubnetMin": "10.5.0.0"}');
+    await until(() => problemsOf(one) === '' && one.isHeld);
+    expect([host.subnetsInTurn, host.launches]).toEqual([['10.5.1.0/24'], 1]);
+  });
+
+  test('a family more: the key of both takes the place of the old one, once the host has an address of it', async () => {
+    const [host, one] = await running();
+    await host.put(CONFIG_KEY, '{"Network": "10.5.0.0/16", "EnableIPv6": true, "IPv6Network": "fd00::/48"}');
+    one.daemon.hint('host');
+    await host.lease('10.5.3.0-24', '192.0.2.3');
+    await until(() => host.engine?.routes.length === 2);
+    expect(one.subnet).toBe('10.5.1.0/24');
+    const v6 = { address: Ip.parse('2001:db8::1'), publicIp: Ip.parse('2001:db8::1') };
+    host.iface = { ...interfaceAt(HERE), v6 };
+    one.daemon.hint('interface');
+    await until(() => one.subnet === '10.5.1.0/24 fd00:0:0:1::/64' && one.isHeld);
+    await until(() => networks(host).length === 2);
+    expect(networks(host)).toEqual(['10.5.0.0/16', '10.5.0.0/16,fd00::/48']);
+    expect((await leases(host)).filter((name) => name.startsWith('10.5.1.'))).toEqual([
+      '10.5.1.0-24&fd00:0:0:1::-64',
+    ]);
+    const lease = await host.store.get(`${PREFIX}/subnets/10.5.1.0-24&fd00:0:0:1::-64`);
+    expect(JSON.parse(lease?.value ?? '')).toEqual({ PublicIP: HERE, PublicIPv6: '2001:db8::1' });
+    expect(one.daemon.leases.moved).toBeUndefined();
   });
 });

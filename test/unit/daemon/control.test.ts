@@ -22,6 +22,7 @@ function handlers(over: Partial<ControlHandlers> = {}): ControlHandlers {
   return {
     status: async () => STATUS,
     reload: async () => ({ changed: [] }),
+    rotateWireguardKey: async () => ({ before: 'one', after: 'other', lease: '/key', tookMs: 1 }),
     stop: async () => undefined,
     ...over,
   };

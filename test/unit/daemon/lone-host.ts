@@ -194,7 +194,12 @@ function partsOf(host: LoneHost, log: RecordedLog): DaemonParts {
     containers: host.containers,
     onChange: () => host.onChange(),
     wireguardKeys: () => new Map(),
-    commands: { start: async () => '', ensure: async () => undefined },
+    commands: {
+      start: async () => '',
+      ensure: async () => undefined,
+      isStarted: true,
+      dueAt: Number.POSITIVE_INFINITY,
+    },
     chooseInterface: async () => host.iface,
     hardwareOf: (iface) => host.hardwareOf(iface),
     connectDatapath: async () => {
@@ -215,6 +220,8 @@ function kernelOf(host: LoneHost): HostKeeper {
   const textOf = (wish: HostWish) => JSON.stringify([wish.host, wish.networks, wish.subnets]);
   const keeper: Pick<HostKeeper, keyof HostKeeper> = {
     resyncAt: Number.POSITIVE_INFINITY,
+    devices: new Set(),
+    wireguard: undefined,
     destinations: new Set(),
     distrust: () => {
       applied = '';
@@ -226,7 +233,7 @@ function kernelOf(host: LoneHost): HostKeeper {
     },
     ensureFirewall: async () => host.firewall(),
     writeSubnetFile: () => host.subnetFile(),
-    isForwarding: () => true,
+    forwardingCommand: () => undefined,
     remember: () => undefined,
   };
   return keeper as HostKeeper;

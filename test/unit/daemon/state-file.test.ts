@@ -2,13 +2,14 @@ import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { EMPTY_RECORD, readHostRecord, writeHostRecord } from '../../../src/daemon/state-file.ts';
+import { Prefix } from '../../../src/net/prefix.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 const RECORD = {
   version: 1 as const,
   subnetFile: { path: '/run/flannel/subnet.env', content: 'FLANNEL_MTU=1472\n' },
   folders: ['/run/flannel'],
-  blackholes: ['blackhole 10.5.1.0/24 metric 4278198272'],
+  networks: ['10.5.0.0/16', 'fd00:5::/48'].map(Prefix.parse),
   firewall: { filterTable: true, forwardChain: false },
 };
 
@@ -32,7 +33,8 @@ describe('the record of what was put on the host', () => {
     ['null', 'null'],
     ['another version', JSON.stringify({ ...RECORD, version: 2 })],
     ['a key that is missing', JSON.stringify({ ...RECORD, folders: undefined })],
-    ['a key of another type', JSON.stringify({ ...RECORD, blackholes: [7] })],
+    ['a key of another type', JSON.stringify({ ...RECORD, networks: [7] })],
+    ['no network', JSON.stringify({ ...RECORD, networks: ['10.5.0.0'] })],
   ])('garbage (%s): an empty one, and a sentence that says so', (_what, text) => {
     const path = join(temporaryFolder(), 'state.json');
     writeFileSync(path, text);
@@ -51,6 +53,14 @@ describe('the record of what was put on the host', () => {
     const path = join(temporaryFolder(), 'state.json');
     writeFileSync(path, JSON.stringify({ ...RECORD, later: true }));
     expect(readHostRecord(path)).toEqual({ record: RECORD });
+  });
+
+  test('of an earlier version: the blackhole routes it speaks of are owned still', () => {
+    const path = join(temporaryFolder(), 'state.json');
+    const { networks: _, ...earlier } = RECORD;
+    const blackholes = ['blackhole 10.5.1.0/24 metric 4278198272'];
+    writeFileSync(path, JSON.stringify({ ...earlier, blackholes }));
+    expect(readHostRecord(path)).toEqual({ record: { ...earlier, networks: [Prefix.parse('10.5.1.0/24')] } });
   });
 
   test('a folder in its place is an error, not silence', () => {

@@ -14,7 +14,7 @@ const link = (index: number, name: string, master?: string): ObservedLink => ({
   addresses: [],
   ...(master !== undefined && { master }),
 });
-const found = (...links: ObservedLink[]) => ({ links, routes: [] });
+const found = (...links: ObservedLink[]) => ({ links, routes: [], vxlans: new Map() });
 const BRIDGE = link(2, 'cbr0');
 
 test('the ports as last seen at a bridge that stood, and those attached since, outlive the bridge', () => {

@@ -1,12 +1,21 @@
 import { describe, expect, test } from 'vitest';
-import { isMisread, planForward, planForwardRemoval } from '../../../src/host/forward-rules.ts';
+import {
+  type ForwardWish,
+  isMisread,
+  planForward,
+  planForwardRemoval,
+} from '../../../src/host/forward-rules.ts';
 import { parseTables } from '../../../src/host/iptables.ts';
 import { parseNftRules } from '../../../src/host/nft-rules.ts';
 import { Ip } from '../../../src/net/ip.ts';
 import { Prefix } from '../../../src/net/prefix.ts';
 import { SimulatedFilter } from './simulated-filter.ts';
 
-const WISH = { network: Prefix.parse('10.5.0.0/16'), device: 'corduroy0', chain: 'CORDUROY-FORWARD' };
+const WISH: ForwardWish = {
+  network: Prefix.parse('10.5.0.0/16'),
+  tunnels: ['corduroy0'],
+  chain: 'CORDUROY-FORWARD',
+};
 
 /** As dockerd 20.10 leaves the table. */
 const DOCKER_20 = {
@@ -182,7 +191,7 @@ describe('when others change rules', () => {
   });
 
   test('two instances do not both want to be the last: one change each, and they rest', () => {
-    const other = { network: Prefix.parse('10.6.0.0/16'), device: 'cdy-b', chain: 'CORDUROY-B-FORWARD' };
+    const other = { network: Prefix.parse('10.6.0.0/16'), tunnels: ['cdy-b'], chain: 'CORDUROY-B-FORWARD' };
     const filter = set(DOCKER_28);
     filter.apply(planForward(filter.chains, other));
     filter.apply(['-A FORWARD -d 169.254.169.254/32 -j DROP']);
@@ -192,6 +201,61 @@ describe('when others change rules', () => {
 
   test('containers that are not published stay closed to the outside', () => {
     expect(verdict(set(DOCKER_28), FROM_WORLD)).toBe('DROP');
+  });
+});
+
+describe('ways between hosts', () => {
+  const set = (wish: ForwardWish) => {
+    const filter = new SimulatedFilter({ FORWARD: ['-o docker0 -j DROP'] });
+    filter.apply(planForward(filter.chains, wish));
+    return filter;
+  };
+  const by = (device: string): Packet[] => [
+    { ...FROM_PEER, in: device },
+    { ...TO_PEER, out: device },
+  ];
+  const PLAIN: ForwardWish = { ...WISH, tunnels: [], underlay: 'eth0' };
+
+  test('several tunnels, while a backend follows another', () => {
+    const filter = new SimulatedFilter({ FORWARD: ['-i docker0 -j DROP', '-o docker0 -j DROP'] });
+    filter.apply(planForward(filter.chains, { ...WISH, tunnels: ['corduroy0', 'corduroy.1'] }));
+    for (const packet of [...by('corduroy0'), ...by('corduroy.1')])
+      expect(verdict(filter, packet)).toBe('ACCEPT');
+    // The one that was left is nobody's any more: its rules go.
+    filter.apply(planForward(filter.chains, { ...WISH, tunnels: ['corduroy.1'] }));
+    for (const packet of by('corduroy0')) expect(verdict(filter, packet)).toBe('DROP');
+    expect(JSON.stringify([...filter.chains])).not.toContain('corduroy0');
+  });
+
+  test('an interface that other traffic goes by is a way for what goes from host to host alone', () => {
+    const closed = ['-i docker0 -j DROP', '-o docker0 -j DROP'];
+    const filter = new SimulatedFilter({ ...DOCKER_28, FORWARD: [...closed, ...DOCKER_28.FORWARD] });
+    filter.apply(planForward(filter.chains, PLAIN));
+    for (const packet of by('eth0')) expect(verdict(filter, packet)).toBe('ACCEPT');
+    expect(verdict(filter, FROM_WORLD)).toBe('DROP');
+    expect(planForward(filter.chains, PLAIN)).toEqual([]);
+    filter.apply(planForward(filter.chains, WISH));
+    expect(JSON.stringify([...filter.chains])).not.toContain('eth0');
+  });
+
+  test('none that Corduroy knows of: what goes from host to host, by whatever devices', () => {
+    const none = { ...WISH, tunnels: [] };
+    const filter = new SimulatedFilter(DOCKER_28);
+    filter.apply(planForward(filter.chains, none));
+    expect(planForward(filter.chains, none)).toEqual([]);
+    for (const packet of [...by('gre1'), TO_WORLD]) expect(verdict(filter, packet)).toBe('ACCEPT');
+    expect(verdict(filter, FROM_WORLD)).toBe('DROP');
+  });
+
+  test('of IPv6', () => {
+    const network = Prefix.parse('fd00:5::/48');
+    const wish = { ...WISH, network, underlay: 'eth0' };
+    const filter = set(wish);
+    const packet = { from: 'fd00:5:0:2::7', in: 'corduroy0', to: 'fd00:5:0:1::7', out: 'docker0' };
+    expect(verdict(filter, packet)).toBe('ACCEPT');
+    expect(verdict(filter, { ...packet, in: 'eth0' })).toBe('ACCEPT');
+    expect(verdict(filter, { ...packet, in: 'eth0', from: '2001:db8::1' })).toBe('DROP');
+    expect(planForward(filter.chains, wish)).toEqual([]);
   });
 });
 

@@ -3,7 +3,6 @@ import { IpHints, nftHint, type Surroundings, type Watched } from '../../../src/
 import type { Port } from '../../../src/host/state.ts';
 
 const WATCHED: Watched = {
-  tun: 'corduroy0',
   bridge: 'cbr0',
   protocol: 67,
   table: 'corduroy',
@@ -11,6 +10,7 @@ const WATCHED: Watched = {
 };
 const SURROUNDINGS: Surroundings = {
   external: () => 'eth0',
+  devices: () => new Set(['corduroy0', 'corduroy.1']),
   destinations: () => new Set(['10.244.0.0/16']),
 };
 const ipHints = (surroundings: Partial<Surroundings> = {}) =>
@@ -27,6 +27,7 @@ const card = (flags: string, mtu = 1500) =>
 describe('what ip monitor says', () => {
   test.each([
     ['the tunnel device', TUN, 'host'],
+    ['another of the devices', TUN.replace('corduroy0', 'corduroy.1'), 'host'],
     ['the tunnel device is gone', TUN.replace('[LINK]', '[LINK]Deleted '), 'host'],
     [
       'an address of the tunnel device',
@@ -34,8 +35,20 @@ describe('what ip monitor says', () => {
       'host',
     ],
     [
+      'an address of another of the devices',
+      '[ADDR]3: corduroy.1    inet6 fd00:5::/128 scope global \\       valid_lft forever preferred_lft forever',
+      'host',
+    ],
+    [
       'an address of the bridge',
       '[ADDR]3: cbr0    inet 10.244.1.1/24 scope global cbr0\\       valid_lft forever preferred_lft forever',
+      'host',
+    ],
+    ["a VXLAN's neighbour", '[NEIGH]10.5.2.0 dev corduroy.1 lladdr 02:22:22:22:22:24 PERMANENT ', 'host'],
+    ["a VXLAN's neighbour that is deleted", '[NEIGH]Deleted 10.5.2.0 dev corduroy.1 FAILED ', 'host'],
+    [
+      "a VXLAN's FDB entry",
+      '[NEIGH]Deleted 192.0.2.2 dev corduroy.1 lladdr 02:22:22:22:22:22 NOARP PERMANENT ',
       'host',
     ],
     ['a route', '[ROUTE]Deleted 10.244.0.0/16 dev corduroy0 proto 67 scope link linkdown ', 'host'],
@@ -82,7 +95,11 @@ describe('what ip monitor says', () => {
     ['a multicast route', '[ROUTE]multicast ff00::/8 dev v2 table local proto kernel metric 256 pref medium'],
     ['a route of others', '[ROUTE]198.51.100.0/24 via 192.0.2.9 dev eth0 proto bird metric 32 '],
     ['a default route of another table', '[ROUTE]default dev wg0 table 51820 scope link '],
-    ['nothing that is known', '[NEIGH]192.0.2.9 dev eth0 lladdr 52:54:00:00:00:01 REACHABLE'],
+    ["a container's neighbour", '[NEIGH]192.0.2.9 dev eth0 lladdr 52:54:00:00:00:01 REACHABLE'],
+    ["a container's neighbour that has gone", '[NEIGH]192.0.2.9 dev cbr0 FAILED'],
+    ['what a VXLAN has learned', '[NEIGH]192.0.2.9 dev corduroy.1 lladdr 52:54:00:00:00:01 NOARP REACHABLE'],
+    ['what a TUN forgets', '[NEIGH]Deleted 10.244.2.2 dev corduroy0 lladdr 08 NOARP'],
+    ['nothing that is known', '[NEXTHOP]id 7 via 192.0.2.9 dev eth0'],
     ['nothing', ''],
   ])('%s is nothing to us', (_what, line) => {
     expect(ipHints().read(line)).toBeUndefined();
@@ -138,6 +155,8 @@ describe('what ip monitor says', () => {
 describe('what nft monitor says', () => {
   test.each([
     'delete table ip corduroy',
+    'delete table ip6 corduroy',
+    'delete rule ip6 filter CORDUROY-FORWARD handle 2',
     'delete rule ip corduroy postrouting handle 2',
     'insert rule ip corduroy postrouting ip saddr 10.0.0.0/8 drop',
     'delete rule ip filter FORWARD handle 4',
@@ -162,7 +181,7 @@ describe('what nft monitor says', () => {
     'delete rule ip nat POSTROUTING handle 9',
     'delete table ip corduroy-b',
     'delete rule ip filter CORDUROY-B-FORWARD handle 2',
-    'delete table ip6 corduroy',
+    'delete table inet corduroy',
     'add table inet other',
     '# new generation 14 by process 25413 (nft)',
     '',

@@ -1,7 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import type { Interface } from '../../../src/host/host-facts.ts';
 import type { InterfaceWishes } from '../../../src/host/interface-choice.ts';
-import { chooseInterface, type HostNetwork, interfaceOf, waysOf } from '../../../src/host/interfaces.ts';
+import {
+  chooseInterface,
+  type HostNetwork,
+  hostAddresses,
+  interfaceOf,
+  linkPrefixes,
+  waysOf,
+} from '../../../src/host/interfaces.ts';
 import { parseAddress } from './simulated-host.ts';
 
 const iface = (name: string, ...addresses: string[]): Interface => ({
@@ -25,6 +32,7 @@ const NO_WISHES: InterfaceWishes = {
   ifaceRegex: [],
   ifaceCanReach: undefined,
   publicIp: undefined,
+  publicIpv6: undefined,
   etcdEndpoints: ['http://127.0.0.1:2379'],
 };
 
@@ -39,9 +47,10 @@ function choose(
     interfaces,
     defaultRoutes: async () => (routes.default === undefined ? [] : [routes.default]),
     routeTo: async (address) => routes[address],
+    linkRoutes: async () => [],
     resolve: async () => [],
   };
-  return chooseInterface({ ...NO_WISHES, ...wishes }, host, current);
+  return chooseInterface({ ...NO_WISHES, ...wishes }, host, [4], current);
 }
 
 describe("chooseInterface, in flannel's order", () => {
@@ -225,6 +234,69 @@ describe('waysOf, of what ip says', () => {
   ])('%s', (_what, routes, ways) => {
     expect(waysOf(routes)).toEqual(ways);
   });
+});
+
+describe('the IPv6 addresses of an interface, the one that is published first', () => {
+  const v6 = (local: string, prefixlen = 64, flags: object = {}) => ({
+    local,
+    prefixlen,
+    scope: 'global',
+    ...flags,
+  });
+  const order = (...addr_info: ReturnType<typeof v6>[]) =>
+    hostAddresses({ ifname: 'eth0', flags: [], mtu: 1500, addr_info }).map(
+      ({ ip, isPassing }) => `${ip}${isPassing ? ' passing' : ''}`,
+    );
+
+  test.each<[string, ReturnType<typeof v6>[], string[]]>([
+    ['the lowest, whichever came first', [v6('fd00::9'), v6('fd00::5')], ['fd00::5', 'fd00::9']],
+    [
+      'by hand before for a time',
+      [v6('fd00::5', 64, { dynamic: true }), v6('fd00::9')],
+      ['fd00::9', 'fd00::5'],
+    ],
+    [
+      'with its network before alone',
+      [v6('fd00::5', 128), v6('fd00::9', 64, { dynamic: true })],
+      ['fd00::9', 'fd00::5'],
+    ],
+    [
+      'temporary',
+      [v6('fd00::5', 64, { temporary: true, dynamic: true }), v6('fd00::9')],
+      ['fd00::9', 'fd00::5 passing'],
+    ],
+    ['deprecated', [v6('fd00::5', 64, { deprecated: true })], ['fd00::5 passing']],
+    ['not known to be unique', [v6('fd00::5', 64, { tentative: true })], ['fd00::5 passing']],
+    ['known not to be', [v6('fd00::5', 64, { dadfailed: true, tentative: true })], ['fd00::5 passing']],
+    ['of the link alone', [v6('fe80::1', 64, { scope: 'link' })], []],
+    ['of the loopback device', [v6('::1', 128, { scope: 'host' })], []],
+    ['in the range of local networks', [v6('fd00::5')], ['fd00::5']],
+  ])('%s', (_what, found, expected) => {
+    expect(order(...found)).toEqual(expected);
+  });
+
+  test('IPv4 stays as the kernel has it', () => {
+    const v4 = (local: string) => ({ local, prefixlen: 24, scope: 'global' });
+    expect(order(v4('192.0.2.9'), v6('fd00::5'), v4('192.0.2.5'))).toEqual([
+      '192.0.2.9',
+      '192.0.2.5',
+      'fd00::5',
+    ]);
+  });
+});
+
+test('linkPrefixes: what the kernel reaches without a gateway, by its own word or that of a router', () => {
+  const routes = [
+    { dst: 'fd00:1::/64', protocol: 'ra' },
+    { dst: 'fd00:2::/64', protocol: 'kernel' },
+    { dst: 'fd00:3::/64', protocol: 'static' },
+    { dst: 'fd00:4::/64', protocol: 'ra', gateway: 'fe80::1' },
+    { dst: 'fe80::/64', protocol: 'kernel' },
+    { dst: 'ff00::/8', protocol: 'kernel', type: 'multicast' },
+    { dst: 'fd00:2::5', protocol: 'kernel' },
+    { dst: 'default', protocol: 'ra', gateway: 'fe80::1' },
+  ];
+  expect(linkPrefixes(routes).join(' ')).toBe('fd00:1::/64 fd00:2::/64');
 });
 
 test('interfaceOf, of what ip says', () => {

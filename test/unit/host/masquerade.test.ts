@@ -17,10 +17,12 @@ const OUTSIDE = '192.0.2.9';
 function verdict(rules: readonly string[], packet: { saddr: string; daddr: string; mark?: number }): string {
   for (const rule of rules) {
     const [, matches = '', says = ''] = /^(.*?) ?(return|masquerade.*)$/.exec(rule) ?? [];
-    const fits = [...matches.matchAll(/ip ([sd]addr) (!= )?(\{[^}]*\}|\S+)/g)].every(
+    const fits = [...matches.matchAll(/ip6? ([sd]addr) (!= )?(\{[^}]*\}|\S+)/g)].every(
       ([, field, not, sets = '']) => {
         const address = Ip.parse(packet[field as 'saddr' | 'daddr']);
-        const among = (sets.match(/[0-9./]+/g) ?? []).some((text) => Prefix.parse(text).contains(address));
+        const among = (sets.match(/[0-9a-f.:/]+/g) ?? []).some((text) =>
+          Prefix.parse(text).contains(address),
+        );
         return among !== (not !== undefined);
       },
     );
@@ -84,6 +86,33 @@ describe('masquerading', () => {
 
     test('everything', () => {
       expect(verdict(excluding('0.0.0.0/0'), { saddr: POD, daddr: OUTSIDE })).toBe('accept');
+    });
+  });
+
+  describe('of IPv6', () => {
+    const wish: MasqueradeWish = {
+      network: Prefix.parse('fd00:5::/48'),
+      subnet: Prefix.parse('fd00:5:0:1::/64'),
+      exclude: [Prefix.parse('2001:db8:7::/48')],
+      masquerade: 'on',
+    };
+    const pod = 'fd00:5:0:1::7';
+
+    test.each<[string, string, string, string]>([
+      ['a container to the outside', pod, '2001:db8::9', 'masquerade'],
+      ['a container to one of another host', pod, 'fd00:5:0:2::7', 'return'],
+      ['the outside to a container of this host', '2001:db8::9', pod, 'return'],
+      ['this host to a container of another', 'fd00::1', 'fd00:5:0:2::7', 'masquerade'],
+      ['a container to a multicast group', pod, 'ff02::fb', 'accept'],
+      ['a container to what is excluded', pod, '2001:db8:7::1', 'accept'],
+    ])('%s', (_what, saddr, daddr, expected) => {
+      expect(verdict(rulesOf(wish), { saddr, daddr })).toBe(expected);
+    });
+
+    test('is a table of its own', () => {
+      const text = masqueradeTable(wish, 'corduroy');
+      expect(text).toMatch(/^add table ip6 corduroy\ndelete table ip6 corduroy\ntable ip6 corduroy \{\n/);
+      expect(text).not.toMatch(/\bip (saddr|daddr)/);
     });
   });
 

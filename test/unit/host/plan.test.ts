@@ -1,43 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { isOurs, planHost, planRemoval } from '../../../src/host/plan.ts';
+import { isOurs } from '../../../src/host/ownership.ts';
+import { planHost, planRemoval } from '../../../src/host/plan.ts';
 import { formatRoute, type HostState, type ObservedLink } from '../../../src/host/state.ts';
-import { Prefix } from '../../../src/net/prefix.ts';
+import { blackhole, converge as bring, linesFor, link, OWN, route } from './planning.ts';
 import { parseAddress, SimulatedHost, type SimulatedRoute } from './simulated-host.ts';
-
-const OWN = {
-  mark: 'corduroy',
-  tun: 'corduroy0',
-  protocol: 67,
-  blackholes: [4_278_198_272, 5, 7].flatMap((metric) =>
-    ['10.5.1.0/24', '10.5.9.0/24'].map((prefix) => `blackhole ${prefix} metric ${metric}`),
-  ),
-};
-const METRIC = 4_278_198_272;
-
-const route = (prefix: string, device: string, protocol = 67): SimulatedRoute => ({
-  type: 'unicast',
-  prefix: Prefix.parse(prefix),
-  device,
-  protocol,
-});
-const blackhole = (prefix: string, metric = METRIC, protocol = 67): SimulatedRoute => ({
-  type: 'blackhole',
-  prefix: Prefix.parse(prefix),
-  metric,
-  protocol,
-});
-const link = (name: string, kind: string, alias = '', over: Partial<ObservedLink> = {}): ObservedLink => ({
-  name,
-  kind,
-  multiQueue: false,
-  alias,
-  up: true,
-  mtu: 1500,
-  queueLength: kind === 'tun' ? 1000 : 0,
-  addresses: [],
-  ...over,
-});
 
 const WANTED: HostState = {
   links: [
@@ -53,6 +20,8 @@ const WANTED: HostState = {
   routes: [route('10.5.0.0/16', 'corduroy0'), blackhole('10.5.1.0/24')],
   sysctls: [],
 };
+
+const converge = (host: SimulatedHost, wanted = WANTED) => bring(host, wanted);
 
 /** The link of a container, as the kernel knows it. */
 const veth = (index: number, name: string, over: Partial<ObservedLink> = {}): ObservedLink => ({
@@ -93,13 +62,6 @@ describe('the ports of a bridge', () => {
   });
 });
 
-/** Brings a host to the wanted state, as the reconciler does. */
-function converge(host: SimulatedHost, wanted = WANTED): string[] {
-  const lines = planHost(wanted, host.observe(OWN.protocol), OWN);
-  expect(host.apply(lines)).toEqual([]);
-  return lines;
-}
-
 describe('planHost', () => {
   test('an empty host: everything, in an order that works', () => {
     const host = new SimulatedHost();
@@ -128,12 +90,12 @@ describe('planHost', () => {
     [
       'another address',
       (host) => set(host, { addresses: [parseAddress('10.5.9.0/32')] }),
-      [/^address delete 10\.5\.9\.0\/32 dev corduroy0$/, /^address add 10\.5\.1\.0\/32 dev corduroy0$/],
+      [/^address add 10\.5\.1\.0\/32 dev corduroy0$/, /^address delete 10\.5\.9\.0\/32 dev corduroy0$/],
     ],
     [
       'another length of the address',
       (host) => set(host, { addresses: [parseAddress('10.5.1.0/24')] }),
-      [/^address delete 10\.5\.1\.0\/24/, /^address add 10\.5\.1\.0\/32/],
+      [/^address add 10\.5\.1\.0\/32/, /^address delete 10\.5\.1\.0\/24/],
     ],
     [
       'a tunnel device without its mark',
@@ -219,9 +181,9 @@ describe('planHost', () => {
   });
 
   test("another program's route to the network is not taken away: ip says that it is there", () => {
-    const theirs = route('10.5.0.0/16', 'eth0', 4);
+    const theirs = route('10.5.0.0/16', 'eth0', 'proto 4');
     const host = new SimulatedHost([link('eth0', '')], [theirs]);
-    const complaints = host.apply(planHost(WANTED, host.observe(67), OWN));
+    const complaints = host.apply(linesFor(WANTED, host));
     expect(host.routes).toContain(theirs);
     expect(complaints).toEqual([expect.stringMatching(/10\.5\.0\.0\/16 dev corduroy0 .*File exists$/)]);
   });
@@ -253,8 +215,8 @@ const anyHost = fc
       route('10.6.0.0/16', 'corduroy0'),
       route('fd00::/64', 'old0'),
       route('10.7.0.0/16', 'flannel0'),
-      route('10.8.0.0/16', 'eth0', 4),
-      route('172.17.0.0/16', 'docker0', 2),
+      route('10.8.0.0/16', 'eth0', 'proto 4'),
+      route('172.17.0.0/16', 'docker0', 'proto 2'),
       blackhole('10.5.1.0/24', 7),
       blackhole('10.9.1.0/24'),
       blackhole('10.9.2.0/24', 7, 4),
@@ -282,7 +244,7 @@ describe('whatever the host is like', () => {
       fc.property(anyHost, (host) => {
         const before = host.describe(foreignThings);
         converge(host);
-        expect(planHost(WANTED, host.observe(67), OWN)).toEqual([]);
+        expect(linesFor(WANTED, host)).toEqual([]);
         expect(host.describe(foreignThings)).toEqual(before);
         const { links, routes } = host.observe(67);
         const ours = links.filter(({ name }) => !FOREIGN_NAMES.includes(name));
@@ -314,6 +276,9 @@ test.each<[ObservedLink, boolean]>([
   [link('cbr0', 'bridge', 'corduroy'), true],
   [link('cbr0', 'bridge', 'corduroy-lab'), false],
   [link('cdy-lab', 'tun'), false],
+  [link('corduroy-wg', 'wireguard'), true],
+  [link('corduroy-wg', 'tun'), true],
+  [link('corduroy.1', 'vxlan'), false],
 ])('whether $name ($kind, "$alias") is ours: %s', (one, ours) => {
   expect(isOurs(one, OWN)).toBe(ours);
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Cluster } from '../../../src/lease/cluster.ts';
-import { decideLease, isOwn, type Situation, sameSubnets } from '../../../src/lease/decide.ts';
+import { decideLease, type Situation, sameSubnets } from '../../../src/lease/decide.ts';
+import { isOwn } from '../../../src/lease/lease-record.ts';
 import { nodeKey } from '../../../src/lease/node-record.ts';
 import { formatReservation, reservationKey } from '../../../src/lease/reservation.ts';
 import { Ip } from '../../../src/net/ip.ts';
@@ -40,7 +41,10 @@ function decide(
     case 'ask':
       return `ask ${decision.node.hostName}`;
     case 'create':
-      return `create ${decision.subnets.join(' ')}${decision.reused ? ' again' : ''}`;
+      return [
+        `create ${decision.subnets.join(' ')}${decision.reused ? ' again' : ''}`,
+        ...decision.instead.map(({ subnets }) => `instead of ${subnets.join(' ')}`),
+      ].join(' ');
     default:
       return `${decision.do} ${decision.lease.subnets.join(' ')}`;
   }
@@ -60,14 +64,24 @@ describe("decideLease, in flannel's order", () => {
     ['its own, of another length', [mine('10.5.2.0-25')], [], 'discard 10.5.2.0/25'],
     ['its own, above SubnetMax', [mine('10.5.5.0-24')], [], 'discard 10.5.5.0/24'],
     ['its own, below SubnetMin', [mine('10.5.0.0-24')], [], 'discard 10.5.0.0/24'],
-    ['its own, with a family too many', [mine('10.5.2.0-24&fd00::-64')], [], 'discard 10.5.2.0/24 fd00::/64'],
+    [
+      'its own, with a family too many: the half that fits',
+      [mine('10.5.2.0-24&fd00::-64')],
+      [],
+      'create 10.5.2.0/24 again instead of 10.5.2.0/24 fd00::/64',
+    ],
     ['a reservation that does not fit stays', [mine('10.5.9.0-24', null)], [], 'create 10.5.4.0/24'],
     ['… and is not handed out', [mine('10.5.4.0-25', null)], [], 'create 10.5.3.0/24'],
     ['the subnet it had', [theirs('10.5.1.0-24')], ['10.5.2.0/24'], 'create 10.5.2.0/24 again'],
     ['… unless it is taken', [theirs('10.5.2.0-24')], ['10.5.2.0/24'], 'create 10.5.4.0/24'],
     ['… or overlapped', [theirs('10.5.2.128-25')], ['10.5.2.0/24'], 'create 10.5.4.0/24'],
     ['… or does not fit', [], ['10.5.2.0/25'], 'create 10.5.4.0/24'],
-    ['… or is of two families', [], ['10.5.2.0/24', 'fd00:0:0:1::/64'], 'create 10.5.4.0/24'],
+    [
+      '… half of it, if it is of two families',
+      [],
+      ['10.5.2.0/24', 'fd00:0:0:1::/64'],
+      'create 10.5.2.0/24 again',
+    ],
     ['any', [], [], 'create 10.5.4.0/24'],
     ['the only one left', [theirs('10.5.1.0-24'), theirs('10.5.2.0-23')], [], 'create 10.5.4.0/24'],
     ['none left', [theirs('10.5.1.0-24'), theirs('10.5.2.0-23'), theirs('10.5.4.128-25')], [], 'wait'],
@@ -90,7 +104,6 @@ describe("decideLease, in flannel's order", () => {
       decide([theirs('10.9.0.0-24&fd00:0:0:2::-64')], ['10.5.2.0/24', 'fd00:0:0:2::/64'], DUAL),
     ).not.toContain('again');
     expect(decide([theirs('10.9.0.0-24&fd00::-48')], [], DUAL)).toBe('wait');
-    expect(decide([mine('10.5.2.0-24')], [], DUAL)).toBe('discard 10.5.2.0/24');
   });
 });
 
@@ -156,7 +169,7 @@ describe('the order, where several would do', () => {
       [...BOUND, ...RESERVED, ...FLANNELDS],
       ['10.5.4.0/24'],
       true,
-      'create 10.5.4.0/24 again',
+      'create 10.5.4.0/24 again instead of 10.5.1.0/24',
     ],
     ['in use and its own', [...BOUND, ...FLANNELDS], ['10.5.3.0/24'], true, 'take-over 10.5.3.0/24'],
     [

@@ -1,8 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  folderOf,
   formatLeaseValue,
   type LeaseAttributes,
+  leaseFolders,
   leaseKey,
   parseLeaseName,
   parseLeaseValue,
@@ -54,6 +56,7 @@ describe("flannel's bytes", () => {
   test.each<[string[], string]>([
     [['10.5.34.0/24'], '/coreos.com/network/subnets/10.5.34.0-24'],
     [['10.12.13.0/24', 'FD00:0012:0013::/56'], '/coreos.com/network/subnets/10.12.13.0-24&fd00:12:13::-56'],
+    [['FD00:0012:0013::/56'], '/coreos.com/network/corduroy/subnets/fd00:12:13::-56'],
   ])('the key of %s', (subnets, key) => {
     expect(leaseKey('/coreos.com/network', subnets.map(Prefix.parse))).toBe(key);
   });
@@ -64,14 +67,17 @@ describe('what is written is read', () => {
   const v6 = prefix.filter(({ family }) => family === 6);
   const subnets = fc.oneof(
     v4.map((one) => [one]),
+    v6.map((one) => [one]),
     fc.tuple(v4, v6).map((both) => [...both]),
   );
 
   test('keys', () => {
     fc.assert(
       fc.property(subnets, (written) => {
-        const name = leaseKey('/net', written).slice('/net/subnets/'.length);
-        expect(parseLeaseName(name).map(String)).toEqual(written.map(String));
+        const key = leaseKey('/net', written);
+        const family = folderOf(key, leaseFolders('/net'));
+        const name = key.slice(key.lastIndexOf('/') + 1);
+        expect(family && parseLeaseName(name, family).map(String)).toEqual(written.map(String));
       }),
     );
   });
@@ -132,7 +138,6 @@ describe('what others write', () => {
     '10.5.34.0-24&',
     '10.5.34.0-24&fd00::-129',
     '10.5.34.0-24&fd00::1-64',
-    '10.5.34.0-24&FD00::-64',
     '10.5.34.0-24&10.6.0.0-24',
     '10.5.34.0-24&fd00::1::-64',
     ' 10.5.34.0-24',
@@ -141,8 +146,15 @@ describe('what others write', () => {
     '010.5.34.0-24',
     'fd00::-64',
   ])('the key "%s" is malformed', (name) => {
-    expect(() => parseLeaseName(name)).toThrow(MALFORMED);
+    expect(() => parseLeaseName(name, 4)).toThrow(MALFORMED);
   });
+
+  test.each(['10.5.34.0-24', 'fd00::-64&fd01::-64', 'fd00::1-64', '::ffff:10.5.0.0', 'fd00::-129', ''])(
+    'among those of IPv6 alone, "%s" is malformed',
+    (name) => {
+      expect(() => parseLeaseName(name, 6)).toThrow(MALFORMED);
+    },
+  );
 
   test.each<[string, RegExp]>([
     ['', /not JSON/],

@@ -86,7 +86,9 @@ describe('LeaseTable', () => {
     );
   });
 
-  test('hostile keys and values: each is a lease or has a reason, one short line', () => {
+  test('hostile keys and values: each is a lease or has a reason, one short line', {
+    timeout: 30_000,
+  }, () => {
     const name = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.stringMatching(/^[0-9.:a-f&-]{0,40}$/),

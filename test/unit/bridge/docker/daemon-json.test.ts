@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { leaseKeys, mergeDaemonJson } from '../../../../src/bridge/docker/daemon-json.ts';
+import { contradictingKeys, leaseKeys, mergeDaemonJson } from '../../../../src/bridge/docker/daemon-json.ts';
 import { dockerEnvironment, knowsDirectRouting } from '../../../../src/bridge/docker/dockerd.ts';
 import { dockerSettingsIn } from '../../../../src/bridge/docker/settings.ts';
 import { requireSettings } from './fixtures.ts';
@@ -13,6 +13,25 @@ describe("dockerd's configuration file", () => {
     expect(mergeDaemonJson(text, PATH, leaseKeys(settings))).toBe(
       '{\n\t"log-driver": "journald",\n\t"mtu": 1472,\n\t"dns": ["10.0.0.1", "10.0.0.2"],\n\t"bip": "10.5.72.1/24",\n\t"ip-masq": false\n}\n',
     );
+  });
+
+  test('gets both families, or IPv6 alone', () => {
+    expect(leaseKeys(requireSettings('10.5.72.1/24', 'fd00:72::1/64'))).toEqual({
+      bip: '10.5.72.1/24',
+      mtu: 1472,
+      'ip-masq': false,
+      ipv6: true,
+      'fixed-cidr-v6': 'fd00:72::/64',
+    });
+    expect(leaseKeys(requireSettings(undefined, 'fd00:72::1/64'))).not.toHaveProperty('bip');
+  });
+
+  test.each([
+    [{ bip6: 'fd99::1/64' }, ['bip6']],
+    [{ 'default-gateway-v6': 'fd99::1', bridge: 'br0' }, ['bridge', 'default-gateway-v6']],
+  ])('what contradicts an IPv6 subnet does so only where there is one: %j', (document, keys) => {
+    expect(contradictingKeys(document, true)).toEqual(keys);
+    expect(contradictingKeys(document, false)).toEqual(keys.filter((key) => key === 'bridge'));
   });
 
   test.each([
@@ -43,6 +62,24 @@ describe('the options for one start of dockerd', () => {
     expect(environment({ debug: true })).toBe(
       'DOCKER_NETWORK_OPTIONS="--bip=10.5.72.1/24 --ip-masq=false --mtu=1472"\n',
     );
+  });
+
+  test('with IPv6', () => {
+    const of = (daemonJson: object, ...bips: [string | undefined, string]) =>
+      dockerEnvironment({
+        settings: requireSettings(...bips),
+        directRouting: false,
+        daemonJson: { ...daemonJson },
+      });
+    expect(of({}, '10.5.72.1/24', 'fd00:72::1/64')).toBe(
+      'DOCKER_NETWORK_OPTIONS="--bip=10.5.72.1/24 --ip-masq=false --mtu=1472 --ipv6 --fixed-cidr-v6=fd00:72::/64"\n',
+    );
+    expect(of({}, undefined, 'fd00:72::1/64')).toBe(
+      'DOCKER_NETWORK_OPTIONS="--ip-masq=false --mtu=1472 --ipv6 --fixed-cidr-v6=fd00:72::/64"\n',
+    );
+    expect(of({ ipv6: true }, undefined, 'fd00:72::1/64')).not.toContain('--ipv6 ');
+    // What an operator has of IPv6 where the network has none stays his.
+    expect(environment({ ipv6: true, 'fixed-cidr-v6': 'fd99::/64' })).toContain('--bip=10.5.72.1/24');
   });
 
   test('a dockerd that filters is told not to', () => {

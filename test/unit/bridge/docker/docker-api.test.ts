@@ -93,8 +93,7 @@ describe("dockerd's API", () => {
     const api = await DockerApi.connect(await dockerd({ '/v1.41/networks/create': { Id: 'n' } }, asked));
     await api.createNetwork({
       name: 'n',
-      subnet: '10.5.3.0/24',
-      gateway: '10.5.3.1',
+      pools: [{ subnet: '10.5.3.0/24', gateway: '10.5.3.1' }],
       options: { a: 'b' },
       labels: { c: 'd' },
     });
@@ -106,6 +105,31 @@ describe("dockerd's API", () => {
       Options: { a: 'b' },
       Labels: { c: 'd' },
     });
+  });
+
+  test.each([
+    ['both families', '1.41', ['10.5.3.0/24', 'fd00:3::/64'], { EnableIPv6: true }],
+    ['IPv6 only', '1.48', ['fd00:3::/64'], { EnableIPv6: true, EnableIPv4: false }],
+    ['IPv6 only, of a Docker that has always IPv4', '1.47', ['fd00:3::/64'], { EnableIPv6: true }],
+    ['IPv4 only', '1.48', ['10.5.3.0/24'], {}],
+  ])('a network with %s', async (_what, version, subnets, enabled) => {
+    let content = '';
+    const path = await serve((request, response) => {
+      if (request.url === '/version') {
+        response.end(JSON.stringify({ ...VERSION, ApiVersion: version }));
+        return;
+      }
+      request.on('data', (chunk) => {
+        content += chunk;
+      });
+      request.on('end', () => response.end('{"Id": "n"}'));
+    });
+    const pools = subnets.map((subnet) => ({ subnet, gateway: subnet.replace(/0?\/.*/, '1') }));
+    await (await DockerApi.connect(path)).createNetwork({ name: 'n', pools, options: {}, labels: {} });
+    const { EnableIPv4, EnableIPv6, IPAM } = JSON.parse(content);
+    expect({ EnableIPv4, EnableIPv6 }).toEqual(enabled);
+    expect(IPAM.Config.map(({ Subnet }: { Subnet: string }) => Subnet)).toEqual(subnets);
+    if (subnets.length === 2) expect(IPAM.Config[1]).toEqual({ Subnet: 'fd00:3::/64', Gateway: 'fd00:3::1' });
   });
 
   test('a refusal says what was refused, and why, on one line', async () => {

@@ -123,8 +123,8 @@ test.each<[string, string[], string[]]>([
   ['dockerd $DOCKER_NETWORK_OPTIONS', ['$DOCKER_NETWORK_OPTIONS'], []],
   ['dockerd --bip6=fd00::1/64 --bridge-accept-fwmark=1 --default-gateway-v6=fd00::1', [], []],
 ])('options of the bridge on %s', (text, ours, contradicting) => {
-  expect(bridgeOptionsOn({ text, file: DROP_IN })).toEqual(ours);
-  expect(contradictingOptionsOn({ text, file: DROP_IN })).toEqual(contradicting);
+  expect(bridgeOptionsOn({ text, file: DROP_IN }, false)).toEqual(ours);
+  expect(contradictingOptionsOn({ text, file: DROP_IN }, false)).toEqual(contradicting);
 });
 
 test('options that an EnvironmentFile puts on the command line are found, and no others', () => {
@@ -134,7 +134,7 @@ test('options that an EnvironmentFile puts on the command line are found, and no
   const command = { text: `${DEBIAN_COMMAND} $DOCKER_NETWORK_OPTIONS`, file: DEBIAN_FILE };
   const [words, ...more] = wordsIn({ text, file }, command);
   expect(words?.file).toBe(file);
-  expect(words && contradictingOptionsOn(words)).toEqual(['--bridge']);
-  expect(words && bridgeOptionsOn(words)).toEqual(['--mtu']);
+  expect(words && contradictingOptionsOn(words, false)).toEqual(['--bridge']);
+  expect(words && bridgeOptionsOn(words, false)).toEqual(['--mtu']);
   expect(more).toEqual([]);
 });

@@ -2,10 +2,16 @@ import { type DockerSettings, dockerSettingsIn } from '../../../../src/bridge/do
 import type { SubnetEnv } from '../../../../src/bridge/subnet-env.ts';
 import { Prefix } from '../../../../src/net/prefix.ts';
 
-/** @param bip as in subnet.env */
-export function requireSettings(bip: string, mtu = 1472): DockerSettings {
-  const settings = dockerSettingsIn(`FLANNEL_SUBNET=${bip}\nFLANNEL_MTU=${mtu}\nFLANNEL_IPMASQ=true\n`);
-  if (settings === undefined) throw new Error(`${bip} is no address of a bridge`);
+/** @param bip as in subnet.env, of either family */
+export function requireSettings(bip: string | undefined, bip6?: string): DockerSettings {
+  const lines = [
+    ...(bip === undefined ? [] : [`FLANNEL_SUBNET=${bip}`]),
+    ...(bip6 === undefined ? [] : [`FLANNEL_IPV6_SUBNET=${bip6}`]),
+    'FLANNEL_MTU=1472',
+    'FLANNEL_IPMASQ=true',
+  ];
+  const settings = dockerSettingsIn(lines.join('\n'));
+  if (settings === undefined) throw new Error(`${bip} and ${bip6} are no addresses of a bridge`);
   return settings;
 }
 

@@ -34,6 +34,19 @@ describe("mk-docker-opts' output, byte for byte", () => {
     expect(dockerOptions(SUBNET_ENV, { ...BOTH, ...form })).toBe(expected);
   });
 
+  test('IPv6 comes after what flannel prints', () => {
+    const dual = `${SUBNET_ENV}FLANNEL_IPV6_SUBNET=fd00:74::1/64\n`;
+    expect(dockerOptions(dual, BOTH)).toBe(
+      `${BIP}${IPMASQ}${MTU}DOCKER_OPT_IPV6="--ipv6"\nDOCKER_OPT_FIXED_CIDR_V6="--fixed-cidr-v6=fd00:74::/64"\n` +
+        'DOCKER_OPTS=" --bip=10.1.74.1/24 --ip-masq=true --mtu=1472 --ipv6 --fixed-cidr-v6=fd00:74::/64"\n',
+    );
+    const only = 'FLANNEL_IPV6_SUBNET=fd00:74::1/64\nFLANNEL_MTU=1452\nFLANNEL_IPMASQ=true\n';
+    expect(dockerOptions(only, { ...BOTH, individual: false })).toBe(
+      'DOCKER_OPTS=" --ip-masq=false --mtu=1452 --ipv6 --fixed-cidr-v6=fd00:74::/64"\n',
+    );
+    expect(() => dockerOptions('FLANNEL_IPV6_SUBNET=fd00::1/64 -H\n', BOTH)).toThrow(/which cannot be/);
+  });
+
   test('Docker masquerades exactly when the overlay does not', () => {
     const masquerading = SUBNET_ENV.replace('IPMASQ=false', 'IPMASQ=true');
     expect(dockerOptions(masquerading, BOTH)).toBe(

@@ -13,7 +13,8 @@ const made = (change: Partial<DockerNetwork> = {}, as = wanted): DockerNetwork =
   Id: '1a2b',
   Name: as.name,
   Driver: 'bridge',
-  IPAM: { Config: [{ Subnet: as.subnet, Gateway: as.gateway }] },
+  EnableIPv6: as.pools.some(({ subnet }) => subnet.includes(':')),
+  IPAM: { Config: as.pools.map(({ subnet, gateway }) => ({ Subnet: subnet, Gateway: gateway })) },
   Options: { ...as.options },
   Labels: { ...as.labels },
   ...change,
@@ -23,8 +24,7 @@ describe('the network of --docker=network', () => {
   test('is not masqueraded, and has the MTU of the overlay', () => {
     expect(wanted).toEqual({
       name: 'corduroy',
-      subnet: '10.5.72.0/24',
-      gateway: '10.5.72.1',
+      pools: [{ subnet: '10.5.72.0/24', gateway: '10.5.72.1' }],
       options: {
         'com.docker.network.bridge.name': 'corduroy-docker',
         'com.docker.network.bridge.enable_ip_masquerade': 'false',
@@ -42,6 +42,54 @@ describe('the network of --docker=network', () => {
   ])('a Docker that filters what other hosts send is told not to: API %j', (api, mode) => {
     const { options } = wantedNetwork(requireSettings('10.5.72.1/24'), NAMES, api);
     expect(options['com.docker.network.bridge.gateway_mode_ipv4']).toBe(mode);
+  });
+
+  describe('with IPv6', () => {
+    const both = wantedNetwork(requireSettings('10.5.72.1/24', 'fd00:72::1/64'), NAMES, OLD);
+    const only = wantedNetwork(requireSettings(undefined, 'fd00:72::1/64'), NAMES, OLD);
+    const IPV6 = { Subnet: 'fd00:72::/64', Gateway: 'fd00:72::1' };
+    const IPV4 = { Subnet: '10.5.72.0/24', Gateway: '10.5.72.1' };
+
+    test('has a pool a family, and is told of both not to filter', () => {
+      expect(both.pools.map(({ subnet }) => subnet)).toEqual(['10.5.72.0/24', 'fd00:72::/64']);
+      const now = wantedNetwork(requireSettings(undefined, 'fd00:72::1/64'), NAMES, { major: 1, minor: 48 });
+      expect(now.options).toMatchObject({ 'com.docker.network.bridge.gateway_mode_ipv6': 'nat-unprotected' });
+      expect(now.options).not.toHaveProperty(['com.docker.network.bridge.gateway_mode_ipv4']);
+    });
+
+    test.each<[string, typeof both, Partial<DockerNetwork>, string]>([
+      ['both', both, {}, ''],
+      ['both, in the other order', both, { IPAM: { Config: [IPV6, IPV4] } }, ''],
+      [
+        'only IPv4 until now',
+        both,
+        { EnableIPv6: false, IPAM: { Config: [IPV4] } },
+        'IPv6 subnet unset in place of fd00:72::/64, IPv6 gateway unset in place of fd00:72::1, IPv6 off in place of on',
+      ],
+      [
+        'another IPv6 subnet',
+        both,
+        { IPAM: { Config: [IPV4, { ...IPV6, Subnet: 'fd00:9::/64' }] } },
+        'IPv6 subnet fd00:9::/64 in place of fd00:72::/64',
+      ],
+      [
+        'IPv6 until now',
+        wanted,
+        { EnableIPv6: true, IPAM: { Config: [IPV4, IPV6] } },
+        'IPv6 on in place of off',
+      ],
+      [
+        "IPv6 only: Docker's own IPv4 does not count",
+        only,
+        { IPAM: { Config: [{ Subnet: '172.20.0.0/16' }, IPV6] } },
+        '',
+      ],
+    ])('%s', (_what, wish, change, why) => {
+      const network = made(change, wish);
+      expect(planNetwork(wish, [network], [])).toEqual(
+        why === '' ? { kind: 'keep' } : { kind: 'replace', network, why },
+      );
+    });
   });
 
   test.each(['', 'a', 'abcdefghij'])('the bridge of instance "%s" fits into the kernel', (instance) => {
@@ -141,6 +189,36 @@ describe('docker0 against the lease', () => {
     ],
   ])('%s', (_what, addresses, mtu, drift) => {
     expect(bridgeDrift(settings, { addresses, mtu })).toBe(drift);
+  });
+});
+
+describe('docker0 against a lease with IPv6', () => {
+  const both = requireSettings('10.5.3.1/24', 'fd00:3::1/64');
+  const only = requireSettings(undefined, 'fd00:3::1/64');
+
+  test.each<[string, typeof both, string[], string | undefined]>([
+    ['both', both, ['10.5.3.1/24', 'fd00:3::1/64'], undefined],
+    [
+      'without IPv6',
+      both,
+      ['10.5.3.1/24'],
+      "docker0 has 10.5.3.1/24, this host's subnets are 10.5.3.1/24 and fd00:3::1/64",
+    ],
+    ["IPv6 only, beside Docker's IPv4", only, ['172.17.0.1/16', 'fd00:3::1/64'], undefined],
+    [
+      'IPv6 only, missing',
+      only,
+      ['172.17.0.1/16'],
+      "docker0 has no address, this host's subnet is fd00:3::1/64",
+    ],
+    [
+      "IPv4 only: an IPv6 address of its own is nobody else's concern",
+      requireSettings('10.5.3.1/24'),
+      ['172.17.0.1/16', 'fd00:9::1/64'],
+      "docker0 has 172.17.0.1/16, this host's subnet is 10.5.3.1/24",
+    ],
+  ])('%s', (_what, settings, addresses, drift) => {
+    expect(bridgeDrift(settings, { addresses, mtu: 1472 })).toBe(drift);
   });
 });
 

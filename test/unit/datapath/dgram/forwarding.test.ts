@@ -70,13 +70,22 @@ describe('decideOutbound', () => {
   test.each([
     ['out-no-route', udpPacket({ ...outbound, destination: '10.5.9.1' })],
     ['out-no-route', udpPacket({ ...outbound, destination: '10.5.1.9' })],
-    ['out-no-route', udpPacket({ source: 'fe80::1', destination: 'ff02::2' })],
+    ['out-no-route', udpPacket({ source: 'fd00::1', destination: 'ff05::2' })],
+    ['out-no-route', udpPacket({ ...outbound, destination: '224.0.1.1' })],
     ['out-truncated', udpPacket(outbound).subarray(0, -1)],
     ['out-truncated', Buffer.alloc(0)],
     ['out-bad-version', withVersion(udpPacket(outbound), 5)],
     ['out-too-big', udpPacket({ ...outbound, payload: Buffer.alloc(1400 - 27) })],
   ])('drops as %s', (reason, packet) => {
     expect(decideOutbound(packet, TABLE, RULES)).toEqual({ kind: 'drop', reason });
+  });
+
+  test.each([
+    { source: 'fe80::1', destination: 'ff02::16' },
+    { source: 'fe80::1', destination: 'ff01::1' },
+    { ...outbound, destination: '224.0.0.22' },
+  ])('what is for the link alone is passed over: %o', (fields) => {
+    expect(decideOutbound(udpPacket(fields), TABLE, RULES)).toMatchObject({ kind: 'pass-over' });
   });
 
   test('as large as the MTU is not too big', () => {

@@ -1,0 +1,81 @@
+import type { Document, Problem } from '../../config/document.ts';
+import type { Checked } from '../../config/network-config.ts';
+import { CorduroyError } from '../../errors.ts';
+import type { Family } from '../../net/ip.ts';
+import { Secret } from '../../secret.ts';
+import { isWireguardKey } from './keys.ts';
+
+/** Flannel's names. */
+export interface WireguardOptions {
+  /** UDP: of the device for IPv4, or the only one. */
+  readonly port: number;
+  /** UDP: of the device for IPv6, where each family has its own. */
+  readonly portV6: number;
+  /** Bytes in the outer packet; absent: what the external interface takes. */
+  readonly mtu: number | undefined;
+  readonly presharedKey: Secret | undefined;
+  /** Seconds; 0: none. */
+  readonly keepalive: number;
+  readonly mode: Mode;
+}
+
+/**
+ * `separate`: each family has a device of its own, and travels in packets of the same family. Else one device carries both,
+ * in packets of the family named, or of the one that leads to the peer (`auto`).
+ */
+const MODES = ['separate', 'auto', 'ipv4', 'ipv6'] as const;
+export type Mode = (typeof MODES)[number];
+
+/**
+ * Bytes around a packet: outer IPv6 header (40), UDP (8), WireGuard's type and receiver (8), counter (8) and authentication
+ * tag (16). Flannel reckons with it for IPv4, too.
+ */
+export const OVERHEAD = 80;
+/** RFC 791, RFC 8200: what has to fit inside. */
+const SMALLEST: Readonly<Record<Family, number>> = { 4: 68, 6: 1280 };
+
+export function parseWireguardOptions(
+  options: Document,
+  families: readonly Family[],
+): Checked<WireguardOptions> {
+  const problems: Problem[] = [];
+  const least = OVERHEAD + Math.max(...families.map((family) => SMALLEST[family]));
+  const value: WireguardOptions = {
+    port: options.integer('ListenPort', problems, 1, 0xffff) ?? 51_820,
+    portV6: options.integer('ListenPortV6', problems, 1, 0xffff) ?? 51_821,
+    mtu: options.integer('MTU', problems, least, 0xffff),
+    presharedKey: parsePresharedKey(options, problems),
+    keepalive: options.integer('PersistentKeepaliveInterval', problems, 0, 0xffff) ?? 0,
+    mode: options.parsed('Mode', problems, (text) => parseMode(text, families)) ?? 'separate',
+  };
+  if (value.mode === 'separate' && families.length > 1 && value.port === value.portV6) {
+    const rule = 'has to differ from ListenPort: in mode separate each family has a device of its own';
+    problems.push({ key: 'Backend.ListenPortV6', value: value.portV6, rule });
+  }
+  const known = ['Type', 'ListenPort', 'ListenPortV6', 'MTU', 'PSK', 'PersistentKeepaliveInterval', 'Mode'];
+  return {
+    value: problems.length === 0 ? value : undefined,
+    problems,
+    unknownKeys: options.keysBut(known),
+  };
+}
+
+/** Whatever stands there is in no message. As in flannel, an empty one is none. */
+function parsePresharedKey(options: Document, problems: Problem[]): Secret | undefined {
+  const text = options.get('PSK');
+  if (text === undefined || text === '') return undefined;
+  if (isWireguardKey(text)) return new Secret(text);
+  const rule = 'has to be 32 bytes in base64, as wg genpsk prints them (what stands there is not shown)';
+  problems.push({ key: 'Backend.PSK', value: undefined, rule });
+  return undefined;
+}
+
+function parseMode(text: string, families: readonly Family[]): Mode {
+  const mode = MODES.find((one) => one === text.toLowerCase());
+  if (mode === undefined) throw new CorduroyError('malformed', `has to be one of ${MODES.join(', ')}`);
+  // Hosts publish addresses of the families that the network has.
+  const outer = mode === 'ipv4' ? 4 : mode === 'ipv6' ? 6 : undefined;
+  if (outer !== undefined && !families.includes(outer))
+    throw new CorduroyError('malformed', `needs EnableIPv${outer} true: else hosts publish no such address`);
+  return mode;
+}
