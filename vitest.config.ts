@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-/** Tests that start processes or namespaces get one worker: two cores, and etcd dislikes company. */
+/**
+ * One project after the other. Those of network namespaces run two files at a time, since they wait for most of their time;
+ * the others that start processes get one worker.
+ */
 export default defineConfig({
   test: {
     coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text-summary', 'html'] },
@@ -11,7 +14,8 @@ export default defineConfig({
         test: {
           name: 'contract',
           include: ['test/contract/**/*.test.ts'],
-          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+          maxWorkers: 1,
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
@@ -20,7 +24,8 @@ export default defineConfig({
         test: {
           name: 'netns',
           include: ['test/netns/**/*.test.ts'],
-          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+          maxWorkers: 2,
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },
@@ -30,17 +35,26 @@ export default defineConfig({
           name: 'system',
           include: ['test/system/**/*.test.ts'],
           globalSetup: ['test/support/nspawn-setup.ts'],
-          fileParallelism: false,
+          sequence: { groupOrder: 3 },
+          maxWorkers: 1,
           testTimeout: 120_000,
           hookTimeout: 180_000,
         },
       },
-      { test: { name: 'chaos', include: ['test/chaos/**/*.test.ts'], fileParallelism: false } },
+      {
+        test: {
+          name: 'chaos',
+          include: ['test/chaos/**/*.test.ts'],
+          sequence: { groupOrder: 4 },
+          maxWorkers: 1,
+        },
+      },
       {
         test: {
           name: 'vm',
           include: ['test/vm/**/*.test.ts'],
-          fileParallelism: false,
+          sequence: { groupOrder: 5 },
+          maxWorkers: 1,
           testTimeout: 600_000,
           hookTimeout: 900_000,
         },

@@ -30,6 +30,8 @@ export type ErrorCode =
   | 'malformed'
   /** A command on the host (ip, nft, iptables) failed. */
   | 'host-command'
+  /** The kernel refuses what leads to single hosts; all else is as it should be. */
+  | 'host-in-part'
   /** A file on the host cannot be read, used or written. */
   | 'host-file'
   /** Something of another owner stands where Corduroy has to put its own. */

@@ -84,7 +84,10 @@ export interface Backend {
   readonly objectionTo: (lease: StoredLease) => string | undefined;
   /** Of a peer, why nothing can be sent to some of its subnets, a sentence without its key; absent: to all or none. */
   readonly gapIn?: (peer: StoredLease) => string | undefined;
-  /** What no two peers may have in common, in words ("VtepMAC 02:…"): of those that do, the one with the oldest lease is one. */
+  /**
+   * What no two peers may have in common, in words ("VtepMAC 02:…"): of those that do, the one with the oldest lease is
+   * one.
+   */
   readonly claimsOf?: (lease: StoredLease) => readonly string[];
   /** Whether packets go to a peer plainly, without encapsulation. @param capabilities the peer's */
   readonly isDirect: (peer: StoredLease, capabilities: readonly string[]) => boolean;

@@ -22,16 +22,19 @@ export function directGateway(
   family: Family,
 ): Ip | undefined {
   const address = publicAddress(attributes, family);
-  return address !== undefined && onLink.some((network) => isHostOf(network, address)) ? address : undefined;
+  if (address === undefined || !onLink.some((network) => network.contains(address))) return undefined;
+  return onLink.some((network) => isBroadcast(network, address)) ? undefined : address;
 }
 
 export function publicAddress({ publicIp, publicIpv6 }: LeaseAttributes, family: Family): Ip | undefined {
   return family === 4 ? publicIp : publicIpv6;
 }
 
-/** The kernel takes no broadcast address for a gateway; the first address of a network was one, too, up to Linux 5.13. */
-function isHostOf(network: Prefix, address: Ip): boolean {
-  if (!network.contains(address)) return false;
-  if (network.family === 6 || network.length >= 31) return true;
-  return !address.equals(network.address) && !address.equals(network.last);
+/**
+ * The kernel takes no broadcast address of this host's for a gateway, by whatever device; the first address of a network
+ * was one, too, up to Linux 5.13.
+ */
+export function isBroadcast(network: Prefix, address: Ip): boolean {
+  if (network.family === 6 || network.length >= 31) return false;
+  return address.equals(network.address) || address.equals(network.last);
 }

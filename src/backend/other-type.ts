@@ -5,5 +5,8 @@ import { printable } from '../printable.ts';
 export function otherType({ backendType }: LeaseAttributes, type: string): string | undefined {
   if (backendType === type) return undefined;
   const found = backendType === undefined ? 'absent (udp or alloc)' : printable(backendType, 40);
-  return `its BackendType is ${found}, not ${type}: a flanneld there has to be restarted to follow the network config`;
+  return (
+    `its BackendType is ${found}, not ${type}: that host has not followed the network config yet, ` +
+    'and if it runs flanneld, it has to be restarted for it'
+  );
 }

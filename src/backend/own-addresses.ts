@@ -9,7 +9,10 @@ import type { LeaseAttributes } from '../lease/lease-record.ts';
 import { ADDRESS_BITS, type Family } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
 
-/** What the lease says of where this host is: an address for each family of the network. @throws CorduroyError `no-interface` */
+/**
+ * What the lease says of where this host is: an address for each family of the network.
+ * @throws CorduroyError `no-interface`
+ */
 export function publicAddresses(
   iface: ExternalInterface,
   families: readonly Family[],
@@ -25,7 +28,8 @@ export function requireOuter(iface: ExternalInterface, family: Family): OuterAdd
   if (outer === undefined) {
     throw new CorduroyError(
       'no-interface',
-      `${iface.name} has no IPv${family} address, and the network needs one: give it one, or choose another interface with --iface`,
+      `${iface.name} has no IPv${family} address, and the network needs one: give it one, or choose another ` +
+        'interface with --iface',
     );
   }
   return outer;

@@ -109,7 +109,7 @@ function formatPeers({ peers, engine }: StatusDocument): string {
     ...(withNames ? [peer.name === undefined ? '-' : printable(peer.name)] : []),
     peer.publicIp,
     peer.subnets.join(' '),
-    peer.backend,
+    printable(peer.backend, 40),
     // What the kernel carries, nobody counts.
     ...(engine ? [counted(peer.sentPackets, peer.sentBytes)] : []),
     ...(engine ? [counted(peer.receivedPackets, peer.receivedBytes)] : []),

@@ -9,15 +9,21 @@ export interface Problem {
   readonly rule: string;
 }
 
-/** A JSON object whose keys match case-insensitively, as in Go; null counts as absent. Reports what has the wrong type. */
+/**
+ * A JSON object whose keys match case-insensitively, as in Go, where of two that match the last counts; null counts as
+ * absent. Reports what has the wrong type.
+ */
 export class Document {
   readonly #content = new Map<string, unknown>();
   readonly #spelling = new Map<string, string>();
+  readonly #overridden: string[] = [];
   readonly #path: string;
 
   constructor(content: Readonly<Record<string, unknown>>, path = '') {
     this.#path = path;
     for (const [key, value] of Object.entries(content)) {
+      const earlier = this.#spelling.get(key.toLowerCase());
+      if (earlier !== undefined) this.#overridden.push(`${path}${earlier} (${key} comes later and counts)`);
       this.#content.set(key.toLowerCase(), value ?? undefined);
       this.#spelling.set(key.toLowerCase(), key);
     }
@@ -27,12 +33,14 @@ export class Document {
     return this.#content.get(key.toLowerCase());
   }
 
-  /** Keys that are none of the known ones, with their path and as the document spells them. */
+  /**
+   * Keys that mean nothing, with their path and as the document spells them: those that are none of the known ones, and
+   * those that stand there again later.
+   */
   keysBut(known: readonly string[]): string[] {
     const lower = new Set(known.map((key) => key.toLowerCase()));
-    return [...this.#spelling]
-      .filter(([key]) => !lower.has(key))
-      .map(([, spelling]) => this.#path + spelling);
+    const unknown = [...this.#spelling].filter(([key]) => !lower.has(key));
+    return [...unknown.map(([, spelling]) => this.#path + spelling), ...this.#overridden];
   }
 
   boolean(key: string, problems: Problem[]): boolean | undefined {
@@ -47,6 +55,15 @@ export class Document {
     const rule = max === Number.MAX_SAFE_INTEGER ? 'a whole number' : `a whole number from ${min} to ${max}`;
     const fits = (value: unknown) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max;
     return this.#typed(key, problems, rule, fits);
+  }
+
+  /** One of some words, in whatever case. @param words lower case */
+  choice<T extends string>(key: string, problems: Problem[], words: readonly T[]): T | undefined {
+    const find = (value: unknown) => words.find((word) => word === String(value).toLowerCase());
+    const rule = `one of ${words.join(', ')}`;
+    return find(
+      this.#typed(key, problems, rule, (value) => typeof value === 'string' && find(value) !== undefined),
+    );
   }
 
   /** A string that a parser accepts; the parser's error becomes the rule. */

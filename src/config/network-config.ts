@@ -53,6 +53,7 @@ const FAMILIES = [
     longestNetwork: 28,
     longestSubnet: 30,
     defaultLength: 24,
+    example: '10.5.0.0/16',
   },
   {
     family: 6,
@@ -65,8 +66,21 @@ const FAMILIES = [
     longestNetwork: 124,
     longestSubnet: 126,
     defaultLength: 64,
+    example: 'fd00:10:5::/48',
   },
 ] as const;
+
+/** Of which no subnet could work, whatever flannel thinks of it: the kernel routes none of them to another host. */
+const SPECIAL_NETWORKS = (
+  [
+    ['0.0.0.0/8', 'hosts that have no address yet (RFC 1122)'],
+    ['127.0.0.0/8', 'the loopback device'],
+    ['224.0.0.0/4', 'multicast'],
+    ['fe80::/10', 'addresses of one link (RFC 4291)'],
+    ['ff00::/8', 'multicast'],
+    ['::/96', 'the unspecified and the loopback address, ::1 (RFC 4291)'],
+  ] as const
+).map(([block, use]) => ({ block: Prefix.parse(block), use }));
 
 type FamilyKeys = (typeof FAMILIES)[number];
 
@@ -85,11 +99,9 @@ export function parseNetworkConfig(text: string): Checked<NetworkConfig> {
   try {
     parsed = JSON.parse(text);
   } catch (error) {
-    // A pre-shared key is in no message, also where quotes or braces around it are missing.
-    const problem = /psk/i.test(text)
-      ? { value: undefined, rule: 'has to be JSON (it is not shown, since it holds a PSK)' }
-      : { value: text, rule: `has to be JSON: ${printable(messageOf(error))}` };
-    return broken([{ key: 'the document', ...problem }]);
+    // The parser's message quotes some of it.
+    const rule = holdsSecret(text) ? 'has to be JSON' : `has to be JSON: ${printable(messageOf(error))}`;
+    return broken([{ key: 'the document', value: text, rule }]);
   }
   if (!isObject(parsed)) {
     return broken([
@@ -115,8 +127,16 @@ export function parseNetworkConfig(text: string): Checked<NetworkConfig> {
   return {
     value: problems.length === 0 ? { ranges, backend } : undefined,
     problems,
-    unknownKeys: document.keysBut(KNOWN_KEYS),
+    unknownKeys: [...document.keysBut(KNOWN_KEYS), ...unused(document)],
   };
+}
+
+/** Networks of a family that is not enabled. */
+function unused(document: Document): string[] {
+  return FAMILIES.filter(
+    ({ enable, enabledByDefault, network }) =>
+      document.get(network) !== undefined && (document.get(enable) ?? enabledByDefault) === false,
+  ).map(({ enable, network }) => `${network} (${enable} is not true)`);
 }
 
 /** Each once, IPv4 first. */
@@ -165,6 +185,11 @@ function rangeOf(document: Document, keys: FamilyKeys, problems: Problem[]): Sub
     return [];
   };
   if (network.family !== keys.family) return fail(keys.network, `has to be an IPv${keys.family} network`);
+  const special = SPECIAL_NETWORKS.find(({ block }) => block.covers(network));
+  if (special !== undefined) {
+    const { block, use } = special;
+    return fail(keys.network, `lies in ${block}, which is for ${use}: take another, such as ${keys.example}`);
+  }
   if (network.length > keys.longestNetwork) {
     return fail(keys.network, `may be no smaller than a /${keys.longestNetwork}`);
   }
@@ -219,8 +244,14 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** A pre-shared key is in no message, also where quotes or braces around it are missing, or are quoted themselves. */
+function holdsSecret(value: unknown): boolean {
+  return typeof value === 'string' && /psk/i.test(value);
+}
+
 function hidden(key: string, value: unknown): unknown {
-  return key.toLowerCase() === 'psk' ? '(hidden)' : value;
+  if (key.toLowerCase() === 'psk') return '(hidden)';
+  return holdsSecret(value) ? '(not shown, since it holds a PSK)' : value;
 }
 
 /** JSON for one line of a message; of what JSON.stringify cannot take (nesting beyond the stack), only that it is there. */

@@ -7,6 +7,7 @@ import type {
   OperatorCommand,
   WireguardKey,
 } from '../backend/backend.ts';
+import { smallestInner } from '../backend/inner-mtu.ts';
 import { CorduroyError } from '../errors.ts';
 import {
   type ExternalInterface,
@@ -18,17 +19,19 @@ import {
 import type { LeaseAttributes } from '../lease/lease-record.ts';
 import type { RejectedLease, StoredLease } from '../lease/lease-table.ts';
 import type { Family } from '../net/ip.ts';
-import type { Prefix } from '../net/prefix.ts';
 import type { Log } from '../observe/log.ts';
 import type { UsableConfig } from './network-view.ts';
 
-/** Milliseconds for which the backend before goes on at the most: hosts that have not followed by then are named. */
+/**
+ * Milliseconds for which the backend before goes on at the most, from when this host itself has followed: hosts that have
+ * not by then are named. A backend that no host can bring about is no reason to leave the one that all still go by.
+ */
 const LEAVE_WITHIN = 60_000;
 /** Milliseconds for which it goes on when nobody needs it any more: the others may not have heard of this host yet. */
 const LEAVE_AFTER = 3000;
 
 /** Bytes. */
-const MIN_IPV6_MTU = 1280;
+const MIN_IPV6_MTU = smallestInner([6]);
 
 export interface BackendKeeperOptions {
   /** Makes those that are not there yet. @throws CorduroyError `host-file` */
@@ -60,7 +63,8 @@ interface Leaving {
   readonly backend: Backend;
   /** By key: the leases that it served when it was left. */
   readonly known: ReadonlyMap<string, StoredLease>;
-  readonly until: number;
+  /** When it ends at the latest. */
+  until: number;
   /** When nobody needed it any more. */
   emptyAt: number;
 }
@@ -75,6 +79,8 @@ export class BackendKeeper {
   #openedFor: { readonly config: UsableConfig; readonly iface: unknown; readonly keys: string } | undefined;
   #printed: { readonly command: string; readonly text: string } | undefined;
   #leaving: Leaving | undefined;
+  /** Whether this host's own lease says that it goes by the current one. */
+  #isPublished = false;
   #lastPeers: readonly StoredLease[] = [];
 
   constructor(options: BackendKeeperOptions) {
@@ -90,6 +96,14 @@ export class BackendKeeper {
     return this.#leaving?.backend;
   }
 
+  /** Bytes: what containers may send in one packet. While some leave by the backend before, that has its say, too. */
+  get mtu(): number | undefined {
+    const all = [this.#backend, this.#leaving?.backend].flatMap((one) =>
+      one === undefined ? [] : [one.mtu],
+    );
+    return all.length === 0 ? undefined : Math.min(...all);
+  }
+
   /** When `succeed` has something else to say, whatever else happens; monotonic milliseconds. */
   get dueAt(): number {
     if (this.#leaving === undefined) return Number.POSITIVE_INFINITY;
@@ -101,7 +115,7 @@ export class BackendKeeper {
    * @throws CorduroyError `host-file`, `host-command` where what it needs cannot be had; `no-interface`
    */
   async ensure(config: UsableConfig, context: OpenContext): Promise<Backend> {
-    const { needs = {}, open } = config.backend;
+    const { needs = {} } = config.backend;
     const wireguardKeys = this.#options.wireguardKeys(needs.wireguardKeys ?? []);
     const keys = [...wireguardKeys.values()].map(({ publicKey }) => publicKey).join(' ');
     const before = this.#openedFor;
@@ -112,14 +126,29 @@ export class BackendKeeper {
       before.keys === keys
     )
       return this.#backend;
-    const families = config.network.ranges.map(({ network }) => network.family);
-    const opened = open({ ...context, families, wireguardKeys, printed: await this.#print(needs) });
-    requireRoom(opened, families, context.iface);
+    const opened = await this.#open(config, context, wireguardKeys);
     if (this.#backend !== undefined && before?.config !== config && !isAlike(this.#backend, opened))
       this.#leave(this.#backend, opened);
     this.#backend = opened;
     this.#openedFor = { config, iface: context.iface, keys };
     for (const warning of opened.warnings) this.#options.log.warn(warning);
+    return opened;
+  }
+
+  /** Whether the backend of a network config can be opened. @throws as `ensure` */
+  async rehearse(config: UsableConfig, context: OpenContext): Promise<void> {
+    const { needs = {} } = config.backend;
+    await this.#open(config, context, this.#options.wireguardKeys(needs.wireguardKeys ?? []));
+  }
+
+  async #open(
+    { network, backend: { needs = {}, open } }: UsableConfig,
+    context: OpenContext,
+    wireguardKeys: BackendContext['wireguardKeys'],
+  ): Promise<Backend> {
+    const families = network.ranges.map((range) => range.network.family);
+    const opened = open({ ...context, families, wireguardKeys, printed: await this.#print(needs) });
+    requireRoom(opened, families, context.iface);
     return opened;
   }
 
@@ -143,17 +172,20 @@ export class BackendKeeper {
       if (gap !== undefined) gaps.push({ entry: lease.entry, reason: `in part: ${gap}` });
     }
     this.#lastPeers = input.peers;
+    this.#isPublished = published === undefined || dataOf(published) === dataOf(backend.attributes);
     const state = backend.desired({ ...input, peers });
     const leaving = this.#leaving;
     if (leaving === undefined) return { state, rejected, gaps };
     const { now, log } = this.#options;
-    const staying = new Set(input.peers.filter((lease) => stays(lease, leaving.backend)));
-    const isPublished = published === undefined || published.backendType === backend.attributes.backendType;
+    const staying = new Set(input.peers.filter((lease) => stays(lease, leaving, backend)));
+    if (this.#isPublished) leaving.until = Math.min(leaving.until, now() + LEAVE_WITHIN);
     leaving.emptyAt =
-      staying.size > 0 || !isPublished ? Number.POSITIVE_INFINITY : Math.min(leaving.emptyAt, now());
+      staying.size > 0 || !this.#isPublished ? Number.POSITIVE_INFINITY : Math.min(leaving.emptyAt, now());
     if (now() >= this.dueAt) {
       if (leaving.backend.type !== backend.type)
-        log.info(`the ${leaving.backend.type} backend is left: ${summaryOf(staying.size)}`);
+        log.info(
+          `the ${leaving.backend.type} backend is left: ${summaryOf(staying.size, leaving.backend, backend)}`,
+        );
       this.#leaving = undefined;
       return { state, rejected, gaps };
     }
@@ -162,29 +194,33 @@ export class BackendKeeper {
       staying.has(lease) ? [lease] : (leaving.known.get(lease.entry.key) ?? []),
     );
     const old = leaving.backend.desired({ ...input, peers: oldPeers });
-    const subnets = [...staying].flatMap((lease) => lease.subnets);
     return {
-      state: both(state, old, subnets),
+      state: both(state, old, input, staying),
       rejected: rejected.filter(({ lease }) => !staying.has(lease)),
       gaps,
     };
   }
 
   #leave(before: Backend, next: Backend): void {
-    const { log, now } = this.#options;
+    // One in between that nobody was told of is passed over: this host is known by the one before that.
+    const leaving = this.#isPublished ? undefined : this.#leaving;
+    const left = leaving?.backend ?? before;
     if (before.type !== next.type) {
-      log.warn(
+      this.#options.log.warn(
         `the backend changes from ${before.type} to ${next.type}: hosts that have not followed are reached by ` +
-          `${before.type} until they have, for ${LEAVE_WITHIN / 1000} s at the most`,
+          `${left.type} until they have, for ${LEAVE_WITHIN / 1000} s at the most from when this host has`,
       );
     }
+    if (isAlike(left, next)) this.#leaving = undefined;
+    if (leaving !== undefined) return;
     const known = this.#lastPeers.filter((lease) => before.objectionTo(lease) === undefined);
     this.#leaving = {
       backend: before,
       known: new Map(known.map((lease) => [lease.entry.key, lease])),
-      until: now() + LEAVE_WITHIN,
+      until: Number.POSITIVE_INFINITY,
       emptyAt: Number.POSITIVE_INFINITY,
     };
+    this.#isPublished = false;
   }
 
   /** Once for each command: a daemon that only has another address now does not start the operator's things again. */
@@ -220,33 +256,49 @@ function requireRoom({ type, mtu }: Backend, families: readonly Family[], iface:
   );
 }
 
-/** Whether a lease says that its host still goes by the backend that is being left. Of udp and alloc it says nothing. */
-function stays(lease: StoredLease, { type, objectionTo }: Backend): boolean {
+/**
+ * Whether a lease says that its host still goes by the backend that is being left. Of udp and alloc it says nothing; of
+ * another design of the same type, that it was written anew says that its host has followed.
+ */
+function stays(lease: StoredLease, { backend: old, known }: Leaving, next: Backend): boolean {
   const { backendType } = lease.attributes;
-  const isOld = backendType === undefined ? type === 'udp' || type === 'alloc' : backendType === type;
-  return isOld && objectionTo(lease) === undefined;
+  const isOld =
+    backendType === undefined ? old.type === 'udp' || old.type === 'alloc' : backendType === old.type;
+  if (!isOld || old.objectionTo(lease) !== undefined) return false;
+  if (old.type !== next.type || next.objectionTo(lease) !== undefined) return true;
+  return known.get(lease.entry.key)?.entry.modRevision === lease.entry.modRevision;
 }
 
-function summaryOf(staying: number): string {
-  return staying === 0
-    ? 'every host has followed'
+function summaryOf(staying: number, { attributes: old }: Backend, { attributes: now }: Backend): string {
+  if (staying === 0) return 'every host has followed';
+  return old.backendType === now.backendType
+    ? 'what hosts say in their leases is the same, so who has followed is not known'
     : `hosts that have not followed within ${LEAVE_WITHIN / 1000} s: ${staying} (corduroy status names them)`;
 }
 
 /** Whether what hosts send by the one, the other takes: both say the same of it in the lease. */
 function isAlike(one: Backend, other: Backend): boolean {
-  const textOf = ({ type, attributes: { backendData, backendV6Data } }: Backend) =>
-    JSON.stringify([type, backendData, backendV6Data]);
-  return textOf(one) === textOf(other);
+  return one.type === other.type && dataOf(one.attributes) === dataOf(other.attributes);
+}
+
+/** What a lease says of how its host is reached, beside the addresses. */
+function dataOf({ backendType, backendData, backendV6Data }: LeaseAttributes): string {
+  return JSON.stringify([backendType, backendData, backendV6Data]);
 }
 
 /**
  * Where they want the same link, or a route to the same destination, the first has its way. Of a whole network, what stays
  * with the other is routed apart.
  *
- * @param staying subnets of those that go by the old one
+ * @param staying those that go by the old one
  */
-function both(state: BackendState, old: BackendState, staying: readonly Prefix[]): BackendState {
+function both(
+  state: BackendState,
+  old: BackendState,
+  { ranges }: BackendInput,
+  staying: ReadonlySet<StoredLease>,
+): BackendState {
+  const networks = new Set(ranges.map(({ network }) => network.toString()));
   const names = new Set(state.host.links.map(({ name }) => name));
   const destinations = new Set(state.host.routes.map(destinationOf));
   const links = old.host.links.filter(({ name }) => !names.has(name));
@@ -257,7 +309,10 @@ function both(state: BackendState, old: BackendState, staying: readonly Prefix[]
     isFree(route) && (route.type !== 'unicast' || kept.has(route.device) || !oldNames.has(route.device));
   const apart = old.host.routes.flatMap((route) => {
     if (route.type !== 'unicast' || isFree(route) || !kept.has(route.device)) return [];
-    return staying.filter((prefix) => route.prefix.covers(prefix)).map((prefix) => ({ ...route, prefix }));
+    // No other route covers a subnet of a peer but its own, which is wished already: of thousands, none is gone through.
+    if (!networks.has(route.prefix.toString())) return [];
+    const subnets = [...staying].flatMap((lease) => lease.subnets);
+    return subnets.filter((prefix) => route.prefix.covers(prefix)).map((prefix) => ({ ...route, prefix }));
   });
   const host: HostState = {
     links: [...state.host.links, ...links],

@@ -8,7 +8,6 @@ import {
   type CommandRecord,
   emptyCommandRecord,
   isEmptyRecord,
-  type RecordedPeer,
   readCommandRecord,
   writeCommandRecord,
 } from './command-record.ts';
@@ -33,6 +32,8 @@ const ASK_AGAIN = 250;
 const PAUSE = { first: 1000, longest: 60_000 } as const;
 /** How often a command that takes something away is tried: what it is to take away may be gone already. */
 const REMOVAL_TRIES = 5;
+/** Milliseconds between writes of the record: what has succeeded since is cleaned up and run again after a crash. */
+const WRITE_EVERY = 200;
 /** Milliseconds that a command in progress has to end when the daemon does. */
 const CLOSE_PATIENCE = 5000;
 
@@ -59,13 +60,18 @@ export class CommandKeeper implements OperatorCommands {
   #closing = false;
   /** By `stepId`. */
   readonly #failures = new Map<string, Failure>();
+  /** Peers, by key, that are on record as begun and have not been: there is nothing to take away yet. */
+  readonly #untried = new Set<string>();
   #fault: unknown;
+  #isOnDisk: boolean;
+  #writtenAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: CommandKeeperOptions) {
     this.#options = options;
     const { record, problem } = readCommandRecord(options.path);
     if (problem !== undefined) options.log.warn(problem);
     this.#record = record;
+    this.#isOnDisk = !isEmptyRecord(record);
   }
 
   get isStarted(): boolean {
@@ -115,14 +121,20 @@ export class CommandKeeper implements OperatorCommands {
     const timer = setTimeout(() => this.#ending.abort(), CLOSE_PATIENCE);
     await Promise.allSettled([this.#working, this.#starting?.printed]);
     clearTimeout(timer);
+    for (const key of this.#untried) delete this.#record.peers[key];
+    this.#write();
   }
 
   async #start(command: OperatorCommand): Promise<string> {
     try {
       this.#halted = true;
       await this.#working;
-      for (const old of planLeave(this.#record)) if (old.command) await this.#run(old, old.command);
-      this.#save(emptyCommandRecord());
+      for (const old of planLeave(this.#record)) {
+        if (old.command !== undefined && !this.#isUntried(old)) await this.#run(old, old.command);
+      }
+      this.#untried.clear();
+      this.#record = emptyCommandRecord();
+      this.#write();
       this.#halted = this.#closing;
       const step: Step = { do: 'start', command };
       const { failure, printed } = await this.#run(step, command);
@@ -131,7 +143,8 @@ export class CommandKeeper implements OperatorCommands {
         throw errorOf(failure);
       }
       this.#failures.clear();
-      this.#save({ ...this.#record, printed: { command, text: printed } });
+      this.#record = { ...this.#record, printed: { command, text: printed } };
+      this.#write();
       return printed;
     } finally {
       this.#starting = undefined;
@@ -143,9 +156,7 @@ export class CommandKeeper implements OperatorCommands {
     try {
       await this.#starting?.printed.catch(() => undefined);
       this.#fault = undefined;
-      while (await this.#pass()) {
-        // There was something to do, and there may be more by now.
-      }
+      while (await this.#pass()) this.#write(); // There was something to do, and there may be more by now.
     } catch (error) {
       this.#fault = error;
     }
@@ -158,33 +169,69 @@ export class CommandKeeper implements OperatorCommands {
     const steps = planCommands(this.#record, wish);
     const byId = new Map(steps.map((step) => [stepId(step), step]));
     for (const id of this.#failures.keys()) if (!byId.has(id)) this.#failures.delete(id);
-    let worked = false;
-    for (const [id, step] of byId) {
+    const due = [...byId].filter(([id]) => (this.#failures.get(id)?.retryAt ?? 0) <= this.#options.now());
+    this.#announce(due);
+    for (const [id, step] of due) {
       if (this.#halted) return false;
       if (this.#wish !== wish) return true;
-      if ((this.#failures.get(id)?.retryAt ?? 0) > this.#options.now()) continue;
-      await this.#take(step);
-      worked = true;
+      await this.#take(id, step);
     }
-    return worked;
+    return due.length > 0;
   }
 
-  async #take(step: Step): Promise<void> {
-    if (step.do === 'add') {
-      if (step.clean !== undefined) await this.#run(step, step.clean);
-      // Whoever finds this on record does not know how much of it there is.
-      if (step.command !== undefined)
-        this.#save(withPeer(this.#record, step.key, { ...step.peer, done: false }));
+  /** Whoever finds a peer so on record does not know how much of it there is. */
+  #announce(steps: readonly (readonly [string, Step])[]): void {
+    const { peers } = this.#record;
+    for (const [, step] of steps) {
+      if (step.do !== 'add' || step.command === undefined) continue;
+      const before = peers[step.key];
+      if (before === undefined) this.#untried.add(step.key);
+      peers[step.key] = { ...(before ?? step.peer), done: false };
     }
-    const { failure } = step.command === undefined ? {} : await this.#run(step, step.command);
+    if (steps.length > 0) this.#write();
+  }
+
+  async #take(id: string, step: Step): Promise<void> {
+    const isUntried = this.#isUntried(step);
+    if (step.do === 'add') {
+      this.#untried.delete(step.key);
+      if (step.clean !== undefined && !isUntried) await this.#run(step, step.clean);
+      if (step.command !== undefined) this.#record.peers[step.key] = { ...step.peer, done: false };
+      this.#save();
+    }
+    const isNothing = step.command === undefined || (step.do === 'remove' && isUntried);
+    const { failure } = isNothing ? {} : await this.#run(step, step.command);
     if (failure !== undefined) {
       const times = this.#failed(step, failure);
       const isRemoval = step.do === 'remove' || step.do === 'shutdown';
       if (!isRemoval || times < REMOVAL_TRIES || this.#ending.signal.aborted) return;
       this.#options.log.warn(`${failure}. It is not tried again after ${times} times`);
     }
-    this.#failures.delete(stepId(step));
-    this.#save(recordAfter(this.#record, step));
+    this.#failures.delete(id);
+    this.#done(step);
+    this.#save();
+  }
+
+  #isUntried(step: Step): boolean {
+    return 'key' in step && this.#untried.has(step.key);
+  }
+
+  /** Of thousands of peers, no other is looked at. */
+  #done(step: Step): void {
+    switch (step.do) {
+      case 'start':
+        this.#record.started = step.command;
+        break;
+      case 'add':
+        this.#record.peers[step.key] = { ...step.peer, done: true };
+        break;
+      case 'remove':
+        this.#untried.delete(step.key);
+        delete this.#record.peers[step.key];
+        break;
+      case 'shutdown':
+        this.#record = emptyCommandRecord();
+    }
   }
 
   async #run(step: Step, command: OperatorCommand): Promise<Run> {
@@ -211,33 +258,21 @@ export class CommandKeeper implements OperatorCommands {
   #keepShutdown(wish: CommandState | undefined): void {
     if (wish === undefined || isDeepStrictEqual(wish.shutdown, this.#record.shutdown)) return;
     const { shutdown: _, ...record } = this.#record;
-    this.#save({ ...record, ...(wish.shutdown && { shutdown: wish.shutdown }) });
+    this.#record = { ...record, ...(wish.shutdown && { shutdown: wish.shutdown }) };
+    this.#save();
   }
 
-  #save(record: CommandRecord): void {
-    if (!isEmptyRecord(record) || !isEmptyRecord(this.#record))
-      writeCommandRecord(this.#options.path, record);
-    this.#record = record;
+  /** Not at once on disk, where it would be a thousand times for a thousand peers. */
+  #save(): void {
+    if (this.#options.now() - this.#writtenAt >= WRITE_EVERY) this.#write();
   }
-}
 
-function recordAfter(record: CommandRecord, step: Step): CommandRecord {
-  switch (step.do) {
-    case 'start':
-      return { ...record, started: step.command };
-    case 'add':
-      return withPeer(record, step.key, { ...step.peer, done: true });
-    case 'remove': {
-      const { [step.key]: _, ...peers } = record.peers;
-      return { ...record, peers };
-    }
-    case 'shutdown':
-      return emptyCommandRecord();
+  #write(): void {
+    if (isEmptyRecord(this.#record) && !this.#isOnDisk) return;
+    writeCommandRecord(this.#options.path, this.#record);
+    this.#isOnDisk = true;
+    this.#writtenAt = this.#options.now();
   }
-}
-
-function withPeer(record: CommandRecord, key: string, peer: RecordedPeer): CommandRecord {
-  return { ...record, peers: { ...record.peers, [key]: peer } };
 }
 
 function errorOf(text: string): CorduroyError {

@@ -95,7 +95,7 @@ export class DaemonRun {
     this.#ports = new BridgePorts(flags.bridge);
     this.#host = new HostKeeper(options, log, now, (hint) => this.#monitor.sees(hint), this.#ports);
     const sleepFor = (milliseconds: number) => sleep(milliseconds);
-    this.#rotationParts = { keys, store, log, now, sleep: sleepFor };
+    this.#rotationParts = { keys, store, log, now, sleep: sleepFor, signal: this.#ending.signal };
     this.daemon = new Daemon({
       options,
       machine,

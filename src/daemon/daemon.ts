@@ -1,16 +1,13 @@
-import { release } from 'node:os';
 import { join } from 'node:path';
-import type { Backend } from '../backend/backend.ts';
 import { subnetsIn } from '../bridge/subnet-env.ts';
 import { etcdPrefix } from '../config/etcd.ts';
 import { STATE_FILES } from '../config/names.ts';
-import { describeNetwork, familiesOf } from '../config/network-config.ts';
+import { familiesOf } from '../config/network-config.ts';
 import { CorduroyError, isCode } from '../errors.ts';
 import { readIfThere } from '../host/atomic-file.ts';
 import type { Hint } from '../host/hints.ts';
 import { type ExternalInterface, outerAddresses } from '../host/state.ts';
 import type { Machine, Wanted } from '../lease/acquire.ts';
-import { fitsRanges } from '../lease/decide.ts';
 import { LeaseKeeper } from '../lease/lease-keeper.ts';
 import { leaseKey } from '../lease/lease-record.ts';
 import type { StoredLease } from '../lease/lease-table.ts';
@@ -18,9 +15,9 @@ import { selectPeers } from '../lease/peers.ts';
 import { VERSION } from '../version.ts';
 import { BackendKeeper } from './backend-keeper.ts';
 import { ConfigChoice } from './config-choice.ts';
+import { ConfigKeeper } from './config-keeper.ts';
 import type { DaemonParts } from './daemon-parts.ts';
 import { DatapathKeeper } from './datapath-keeper.ts';
-import { datapathWishes } from './datapath-wishes.ts';
 import { Effects, type Outcome } from './effects.ts';
 import { type Following, followEtcd } from './follow-etcd.ts';
 import type { HostKeeper } from './host-keeper.ts';
@@ -56,7 +53,6 @@ export class Daemon {
   readonly leases: LeaseKeeper;
   readonly datapath: DatapathKeeper;
   readonly interfaces: InterfaceKeeper;
-  config: UsableConfig | undefined;
   readonly backends: BackendKeeper;
   peers: readonly StoredLease[] = [];
   readonly rejected: RejectedKeys;
@@ -66,6 +62,7 @@ export class Daemon {
   readonly #wake = new Wake();
   readonly #problems: Problems;
   readonly #choice: ConfigChoice;
+  readonly #configs: ConfigKeeper;
   readonly #memory: MemoryKeeper;
   readonly #recall: Recall;
   readonly #minder: LeaseMinder;
@@ -101,9 +98,13 @@ export class Daemon {
       { ...parts, prefix, ttl: flags['lease-ttl'], renewMargin: flags['subnet-lease-renew-margin'] * 60 },
       { subnets: subnetsIn(readIfThere(subnetFile) ?? ''), inUse: false },
     );
+    const { leases, backends } = this;
+    const { nodeId } = machine;
+    this.#configs = new ConfigKeeper({ options, nodeId, leases, backends, problems: this.#problems, log });
     this.#minder = new LeaseMinder({
-      leases: this.leases,
+      leases,
       view: this.view,
+      nodeId,
       problems: this.#problems,
       now,
       wake: () => this.#wake.now(),
@@ -202,6 +203,11 @@ export class Daemon {
     }
   }
 
+  /** The network config that the host goes by. */
+  get config(): UsableConfig | undefined {
+    return this.#configs.current;
+  }
+
   /**
    * Containers can be connected: the last round saw to links, routes and subnet.env, and the data plane runs. A firewall
    * that cannot be set is a problem, and nothing that others have to wait for: it may last until somebody mends it.
@@ -249,25 +255,20 @@ export class Daemon {
         const iface = await this.#ensureInterface([]);
         if (!this.#recall.restore(this.#parts.hardwareOf(iface))) return Number.POSITIVE_INFINITY;
       }
-      const chosen = this.#choice.choose(
-        this.view.config,
-        this.config,
-        this.leases.subnets,
-        this.interfaces.chosen,
-      );
+      const inUse = this.config ?? (await this.#recalled());
+      const { view, leases, interfaces } = this;
+      const chosen = this.#choice.choose(view.config, inUse, leases.subnets, interfaces.chosen);
       if (chosen === undefined) return Number.POSITIVE_INFINITY;
       const { stands, settled, leaseDueAt } = await this.#converge(chosen);
       if (stands && !this.#stands)
         log.info(`ready: ${this.leases.subnets.join(' and ')}, peers: ${this.peers.length}`);
       this.#stands = stands;
       this.#problems.of('daemon').clear();
-      const forwards = this.#problems.of('forwarding').current === undefined;
-      const { stayUntil } = this.leases;
-      const graceEnds = stayUntil > now() ? stayUntil : Number.POSITIVE_INFINITY;
+      const graceEnds = leases.stayUntil > now() ? leases.stayUntil : Number.POSITIVE_INFINITY;
       const due = Math.min(
         Math.min(leaseDueAt, host.resyncAt, graceEnds, this.backends.dueAt, commands.dueAt) - now(),
         ...containers.map(({ dueIn = Number.POSITIVE_INFINITY }) => dueIn),
-        forwards ? REMIND_EVERY : RECHECK_FORWARDING,
+        this.#problems.of('forwarding').current === undefined ? REMIND_EVERY : RECHECK_FORWARDING,
       );
       return settled ? due : Math.min(due, this.#retryAfter());
     } catch (error) {
@@ -275,6 +276,13 @@ export class Daemon {
       if (!(error instanceof CorduroyError)) this.#problems.defect(error);
       return isCode(error, 'out-of-subnets') ? RETRY_OUT_OF_SUBNETS : RETRY_AFTER;
     }
+  }
+
+  /** The network config that the daemon before this one went by. */
+  async #recalled(): Promise<UsableConfig | undefined> {
+    if (!this.#memory.isThere) return undefined;
+    const iface = this.interfaces.chosen ?? (await this.#ensureInterface([]));
+    return this.#recall.apply(this.#parts.hardwareOf(iface));
   }
 
   #retryAfter(): number {
@@ -290,20 +298,27 @@ export class Daemon {
    */
   async #converge(chosen: UsableConfig): Promise<Outcome & { leaseDueAt: number }> {
     const before = this.interfaces.chosen;
-    const configs = new Set([this.#fitting(chosen), chosen]);
+    const fitting = this.#configs.fitting(chosen);
+    const configs = new Set([fitting, chosen]);
     const iface = await this.#ensureInterface([...configs].flatMap(({ network }) => network.ranges));
     if (before !== undefined && !sameAddresses(before, iface)) this.#parts.store.reconnect();
     if (!this.leases.isInUse) this.#recall.apply(this.#parts.hardwareOf(iface));
-    const fitting = this.#fitting(chosen);
-    const { config, backend } = await this.#open(fitting, iface);
+    const { config, backend, next } = await this.#configs.open(chosen, iface);
     // The subnets were leased meanwhile.
-    if (fitting !== chosen && this.#fitting(chosen) === chosen) return await this.#converge(chosen);
-    this.#takeUp(config);
+    if (config !== chosen && fitting !== this.#configs.fitting(chosen)) return await this.#converge(chosen);
+    this.#configs.takeUp(config);
     const { ranges } = config.network;
     const hardware = this.#parts.hardwareOf(iface);
-    const wanted = wantedLease({ chosen, config, backend, iface, hardware, configKey: this.view.configKey });
+    const wanted = wantedLease({
+      chosen: next,
+      config,
+      backend,
+      iface,
+      hardware,
+      configKey: this.view.configKey,
+    });
     // A host that has a subnet is ready for what it says of itself before it says it.
-    if (!this.leases.isInUse) await this.#ensureLease(wanted, true);
+    if (!this.leases.isInUse) await this.#ensureLease(wanted, false);
     const { subnets, held } = this.leases;
     const self = {
       key: held?.key ?? leaseKey(this.#prefix, subnets),
@@ -311,8 +326,7 @@ export class Daemon {
       publicIps: outerAddresses(iface).flatMap(({ address, publicIp }) => [address, publicIp]),
     };
     const { peers, rejected } = selectPeers(this.view.peerLeases, ranges, self);
-    const { nodes } = this.view.cluster;
-    const capabilitiesOf = (peer: StoredLease) => nodes.holderOf(peer)?.capabilities ?? [];
+    const capabilitiesOf = (peer: StoredLease) => this.view.cluster.nodes.holderOf(peer)?.capabilities ?? [];
     const input = { ranges, subnets, peers, capabilitiesOf };
     const succession = this.backends.succeed(backend, input, held?.attributes);
     const unreachable = succession.rejected.map(({ lease: { entry }, reason }) => ({ entry, reason }));
@@ -321,56 +335,16 @@ export class Daemon {
       unreachable.length === 0 ? peers : peers.filter(({ entry }) => !unreachableKeys.has(entry.key));
     this.rejected.set([...rejected, ...unreachable, ...succession.gaps, ...this.view.cluster.rejected()]);
     const outcome = await this.#effects.apply(succession.state, {
-      mtu: backend.mtu,
+      mtu: this.backends.mtu ?? backend.mtu,
       ranges,
       subnets,
       iface,
       isRemembered: this.view.remembered !== undefined,
     });
-    if (held !== undefined && this.view.remembered === undefined) {
-      this.#memory.save({ view: this.view, subnets, hardware });
-    }
+    if (held !== undefined && this.view.remembered === undefined)
+      this.#memory.save({ view: this.view, subnets, hardware, config: config.entry });
     const settled = outcome.settled && this.#problems.of('backend').current === undefined;
     return { ...outcome, settled, leaseDueAt: await this.#ensureLease(wanted, outcome.stands) };
-  }
-
-  /**
-   * A network config that the subnets in use do not fit is gone by only once they are changed, in etcd: until then the one
-   * before goes on with its repairs, and nobody uses a subnet that is not his.
-   */
-  #fitting(chosen: UsableConfig): UsableConfig {
-    const { isInUse, subnets } = this.leases;
-    const fits = ({ network }: UsableConfig) => fitsRanges(subnets, network.ranges);
-    return this.config !== undefined && isInUse && !fits(chosen) && fits(this.config) ? this.config : chosen;
-  }
-
-  /** The backend of a config; where it cannot be opened, the one before goes on with its repairs. */
-  async #open(
-    config: UsableConfig,
-    iface: ExternalInterface,
-  ): Promise<{ config: UsableConfig; backend: Backend }> {
-    try {
-      return { config, backend: await this.#ensureBackend(config, iface) };
-    } catch (error) {
-      const { current } = this.backends;
-      if (this.config === undefined || current === undefined || this.config === config) throw error;
-      if (!fitsRanges(this.leases.subnets, this.config.network.ranges)) throw error;
-      return { config: this.config, backend: current };
-    }
-  }
-
-  #takeUp(config: UsableConfig): void {
-    if (this.config !== undefined && this.config.network !== config.network)
-      this.#parts.log.info(`the network config has changed: ${describeNetwork(config.network)}`);
-    this.config = config;
-  }
-
-  async #ensureBackend(config: UsableConfig, iface: ExternalInterface): Promise<Backend> {
-    const { names, flags } = this.#parts.options;
-    const { nodeId } = this.machine;
-    const datapath = datapathWishes(flags);
-    const context = { iface, names: names.devices, nodeId, datapath, kernel: release() };
-    return await this.#problems.run('backend', () => this.backends.ensure(config, context));
   }
 
   /**

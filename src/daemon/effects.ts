@@ -1,4 +1,5 @@
 import type { BackendInput, BackendState, DatapathState } from '../backend/backend.ts';
+import { isCode } from '../errors.ts';
 import type { ExternalInterface } from '../host/state.ts';
 import type { Family } from '../net/ip.ts';
 import type { DaemonParts } from './daemon-parts.ts';
@@ -52,8 +53,17 @@ export class Effects {
     this.#needsEngine = datapath !== undefined;
     // Before its device goes: else it looks like one that was lost.
     const endDone =
-      datapath !== undefined || (await problems.attempt('data plane', () => this.#datapath.end()));
-    const linksDone = await problems.attempt('host', () => host.ensureLinks(wish));
+      datapath !== undefined || (await problems.attempt('data plane', () => this.#endDatapath()));
+    let linksStand = true;
+    const linksDone = await problems.attempt('host', async () => {
+      try {
+        await host.ensureLinks(wish);
+      } catch (error) {
+        // What one lease says must not keep this host from the others.
+        linksStand = isCode(error, 'host-in-part');
+        throw error;
+      }
+    });
     const [firewallDone, datapathDone, commandsDone] = await Promise.all([
       problems.attempt('firewall', () => host.ensureFirewall(wish)),
       datapath === undefined ||
@@ -69,8 +79,14 @@ export class Effects {
       );
     if (fileDone)
       for (const one of containers) await problems.attempt(one.name, () => one.ensure(subnetFile));
-    const stands = linksDone && datapathDone && fileDone && this.#parts.commands.isStarted;
-    return { stands, settled: stands && endDone && firewallDone && commandsDone };
+    const stands = linksStand && datapathDone && fileDone && this.#parts.commands.isStarted;
+    return { stands, settled: stands && linksDone && endDone && firewallDone && commandsDone };
+  }
+
+  async #endDatapath(): Promise<void> {
+    await this.#datapath.end();
+    // The process id may become another program's.
+    this.#parts.host.remember({ enginePid: undefined });
   }
 
   async #ensureDatapath(state: DatapathState, isRemembered: boolean): Promise<void> {

@@ -9,8 +9,15 @@ import { BridgePorts } from '../host/bridge-ports.ts';
 import { enumerate } from '../host/enumerate.ts';
 import type { Hint } from '../host/hints.ts';
 import { forwardsIpv6, ipv6ForwardingCommand } from '../host/ipv6-forwarding.ts';
+import { lacksEthtool } from '../host/plan-vxlan.ts';
 import { reconcileHost } from '../host/reconcile.ts';
-import { type HostState, type LinkState, type RouteState, routeDestination } from '../host/state.ts';
+import {
+  type HostState,
+  type LinkState,
+  type ObservedHost,
+  type RouteState,
+  routeDestination,
+} from '../host/state.ts';
 import { type WireguardCarrier, WireguardDevices } from '../host/wireguard.ts';
 import type { Family } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
@@ -60,6 +67,8 @@ export class HostKeeper {
   #destinations: ReadonlySet<string> = new Set();
   #links: readonly LinkState[] = [];
   #devices: ReadonlySet<string> = new Set();
+  /** VXLAN devices that ethtool was missed for. */
+  readonly #warned = new Set<string>();
 
   /**
    * @param now monotonic milliseconds
@@ -144,9 +153,26 @@ export class HostKeeper {
     const networks = [...wish.networks, ...before];
     this.remember({ networks });
     const own = ownershipOf(this.#options.names, networks);
-    const changes = await reconcileHost(host, own, this.#wireguard, (found) => this.#ports.look(found));
+    const changes = await reconcileHost(host, own, this.#wireguard, (found) => {
+      this.#ports.look(found);
+      this.#warnOfChecksums(host, found);
+    });
     this.remember({ networks: [...wish.networks] });
     if (changes.length > 0) this.#log.info(`host set up: ${enumerate(changes)}`);
+  }
+
+  /** Once for a device: all else goes on without it. */
+  #warnOfChecksums({ links }: HostState, { vxlans }: ObservedHost): void {
+    for (const link of links) {
+      if (link.kind !== 'vxlan' || this.#warned.has(link.name)) continue;
+      if (!lacksEthtool(link, vxlans.get(link.name))) continue;
+      this.#warned.add(link.name);
+      this.#log.warn(
+        `${link.name} may send masqueraded packets with wrong outer checksums, as Linux does before 5.7: Backend.TxChecksum ` +
+          '"auto" switches that off by ethtool, which this host lacks (apt-get install ethtool). "on" says that this ' +
+          'kernel is mended',
+      );
+    }
   }
 
   writeSubnetFile(content: SubnetEnv): void {

@@ -5,18 +5,22 @@ import { isCode } from '../errors.ts';
 import { type ExternalInterface, outerAddress } from '../host/state.ts';
 import type { Wanted } from '../lease/acquire.ts';
 import type { LeaseKeeper } from '../lease/lease-keeper.ts';
+import type { NodeId } from '../lease/node-record.ts';
 import type { NetworkView, UsableConfig } from './network-view.ts';
 import type { Problems } from './problems.ts';
 
 export interface LeaseMinderOptions {
   readonly leases: LeaseKeeper;
   readonly view: NetworkView;
+  readonly nodeId: NodeId;
   readonly problems: Problems;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   /** Starts a round of the daemon. */
   readonly wake: () => void;
 }
+
+type Said = Pick<Wanted, 'attributes' | 'capabilities'>;
 
 /** Milliseconds to the next try. */
 const RETRY_AFTER = 1000;
@@ -30,7 +34,7 @@ const RETRY_NOT_UNIQUE = 30_000;
 export class LeaseMinder {
   readonly #options: LeaseMinderOptions;
   #working: Promise<void> | undefined;
-  #said: Wanted | undefined;
+  #said: Said | undefined;
   #failure: unknown;
   /** After a failure the lease is left alone until then. */
   #retryAt = Number.NEGATIVE_INFINITY;
@@ -46,9 +50,10 @@ export class LeaseMinder {
    * @throws CorduroyError as LeaseKeeper.ensure does, where there is no subnet to go on with
    */
   async ensure(wish: Wanted, stands: boolean): Promise<number> {
-    const wanted = stands || this.#said === undefined ? wish : withBackendOf(wish, this.#said);
-    this.#said = wanted;
     const { leases, now, wake } = this.#options;
+    const said = (leases.isInUse ? this.#said : undefined) ?? this.#saidBefore();
+    const wanted = stands || said === undefined ? wish : withBackendOf(wish, said);
+    this.#said = wanted;
     if (!leases.isInUse) {
       if (now() < this.#retryAt) throw this.#failure;
       await this.#ask(wanted);
@@ -68,6 +73,15 @@ export class LeaseMinder {
   /** Resolves when nothing is being asked any more. */
   async idle(): Promise<void> {
     await this.#working;
+  }
+
+  /** What a daemon before this one has said of this host, as it stands in etcd. */
+  #saidBefore(): Said | undefined {
+    const { view, nodeId } = this.#options;
+    const { leases, nodes } = view.cluster;
+    const lease = leases.leases().find((one) => nodes.holderOf(one)?.nodeId === nodeId);
+    const capabilities = nodes.get(nodeId)?.capabilities;
+    return lease && capabilities && { attributes: lease.attributes, capabilities };
   }
 
   async #ask(wanted: Wanted): Promise<void> {
@@ -139,7 +153,7 @@ export function leaseProblem({ state, isInUse, held }: LeaseKeeper, { remembered
   return isInUse && !isSure ? [`the lease is ${state.name}: ${state.reason}`] : [];
 }
 
-function withBackendOf(wish: Wanted, { attributes, capabilities }: Wanted): Wanted {
+function withBackendOf(wish: Wanted, { attributes, capabilities }: Said): Wanted {
   const { publicIp, publicIpv6 } = wish.attributes;
   return { ...wish, capabilities, attributes: { ...attributes, publicIp, publicIpv6 } };
 }

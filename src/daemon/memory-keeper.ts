@@ -1,5 +1,6 @@
 import type { Prefix } from '../net/prefix.ts';
 import type { LastingProblem, Log } from '../observe/log.ts';
+import type { Entry } from '../store/store.ts';
 import { NetworkMemory, objectionTo, type RememberedNetwork, readNetworkMemory } from './network-memory.ts';
 import type { NetworkView } from './network-view.ts';
 
@@ -29,6 +30,12 @@ export class MemoryKeeper {
     });
   }
 
+  /** Whether a daemon has remembered anything here. */
+  get isThere(): boolean {
+    this.#read ??= readNetworkMemory(this.#options.path);
+    return this.#read.network !== undefined || this.#read.problem !== undefined;
+  }
+
   /** What the last daemon of this very machine remembered of this network; said aloud when it cannot be used. */
   recall(hardware: string): RememberedNetwork | undefined {
     const { path, nodeId, prefix, log } = this.#options;
@@ -47,10 +54,12 @@ export class MemoryKeeper {
     readonly view: NetworkView;
     readonly subnets: readonly Prefix[];
     readonly hardware: string;
+    /** The network config that is gone by: another one may stand in etcd. */
+    readonly config: Entry;
   }): void {
-    const { view, subnets, hardware } = seen;
+    const { view, subnets, hardware, config } = seen;
     const { nodeId, prefix } = this.#options;
-    const text = `${view.revision} ${subnets.join(' ')} ${hardware}`;
+    const text = `${view.revision} ${config.modRevision} ${subnets.join(' ')} ${hardware}`;
     if (text === this.#saved) return;
     this.#saved = text;
     this.#memory.save(() => ({
@@ -60,7 +69,7 @@ export class MemoryKeeper {
       prefix,
       revision: view.revision,
       subnets,
-      entries: view.cluster.entries(),
+      entries: [...view.cluster.entries().filter(({ key }) => key !== config.key), config],
     }));
   }
 

@@ -17,6 +17,8 @@ export interface UsableConfig {
   readonly network: NetworkConfig;
   readonly backend: BackendDesign;
   readonly revision: Revision;
+  /** As it stands in etcd, or stood. */
+  readonly entry: Entry;
 }
 
 /** What etcd says, as of the last event: the network config, the leases, and what hosts say beside them. */
@@ -135,8 +137,8 @@ export class NetworkView {
   #readConfig(): void {
     const entry = this.cluster.entry(this.configKey);
     this.#setConfig(entry);
-    const forced = this.cluster.entry(this.#forcedKey)?.value;
-    this.#config = { ...this.#config, isForced: entry !== undefined && isForcedConfig(entry.value, forced) };
+    const isForced = isForcedConfig(entry, this.cluster.entry(this.#forcedKey));
+    this.#config = { ...this.#config, isForced };
   }
 
   #setConfig(entry: Entry | undefined): void {
@@ -158,7 +160,7 @@ export interface ConfigReading {
   readonly isForced: boolean;
 }
 
-function readConfig(key: string, entry: Entry | undefined): Omit<ConfigReading, 'isForced'> {
+export function readConfig(key: string, entry: Entry | undefined): Omit<ConfigReading, 'isForced'> {
   if (entry === undefined) {
     const command = `corduroy config set '{"Network": "10.5.0.0/16"}'`;
     return {
@@ -173,7 +175,7 @@ function readConfig(key: string, entry: Entry | undefined): Omit<ConfigReading, 
   const allUnknown = [...unknownKeys, ...backend.unknownKeys];
   if (backend.value === undefined) return rejected(key, backend.problems.map(formatProblem), allUnknown);
   return {
-    usable: { network, backend: backend.value, revision: entry.modRevision },
+    usable: { network, backend: backend.value, revision: entry.modRevision, entry },
     objection: undefined,
     unknownKeys: allUnknown,
   };

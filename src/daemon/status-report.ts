@@ -30,6 +30,7 @@ export async function statusReport(
   const backend = daemon.backends.current;
   const iface = daemon.interfaces.chosen;
   const { flags } = options;
+  const unnamed = backend?.type === 'alloc' ? 'alloc' : 'udp';
   return {
     schema: 1,
     version: VERSION,
@@ -55,7 +56,7 @@ export async function statusReport(
     }),
     ...(leases.isInUse && { lease: leaseStatus(leases, etcdPrefix(flags), now) }),
     ...(view.remembered && { remembered: rememberedStatus(view.remembered) }),
-    ...(backend && { mtu: backend.mtu }),
+    ...(daemon.backends.mtu !== undefined && { mtu: daemon.backends.mtu }),
     subnetFile: options.subnetFile,
     ...(flags.bridge && { bridge: flags.bridge }),
     carriedBy: daemon.needsEngine ? 'engine' : 'kernel',
@@ -65,7 +66,7 @@ export async function statusReport(
     peers: daemon.peers.map((peer) => {
       const node = view.cluster.nodes.holderOf(peer);
       const isDirect = backend?.isDirect(peer, node?.capabilities ?? []) === true;
-      return peerStatus(peer, trafficOf(peer, traffic), node, isDirect);
+      return peerStatus(peer, trafficOf(peer, traffic), node, isDirect, unnamed);
     }),
     ignoredLeases: daemon.rejected.current.map(({ entry, reason }) => ({
       key: printable(entry.key),
@@ -141,18 +142,20 @@ function trafficOf(
   return byAddress.get(String(publicIp)) ?? byAddress.get(String(publicIpv6));
 }
 
+/** @param unnamed what a lease without a BackendType is of */
 export function peerStatus(
   lease: StoredLease,
   traffic: EngineTraffic | undefined,
   node: StoredNode | undefined,
   isDirect: boolean,
+  unnamed: 'udp' | 'alloc' = 'udp',
 ): PeerStatus {
-  const { publicIp, publicIpv6, backendType } = lease.attributes;
+  const { publicIp, publicIpv6, backendType = unnamed } = lease.attributes;
   return {
     ...(node && { name: node.hostName, version: node.version }),
     subnets: lease.subnets.map(String),
     publicIp: String(traffic?.address ?? publicIp ?? publicIpv6),
-    backend: backendType ?? 'udp',
+    backend: backendType,
     path: isDirect ? 'direct' : 'encapsulated',
     sentPackets: Number(traffic?.sentPackets ?? 0n),
     sentBytes: Number(traffic?.sentBytes ?? 0n),

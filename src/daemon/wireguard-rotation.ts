@@ -13,6 +13,8 @@ export interface RotationParts {
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly sleep: (milliseconds: number) => Promise<void>;
+  /** Aborted when the daemon ends: from then on the keys are another one's, and nothing is written. */
+  readonly signal: AbortSignal;
 }
 
 /** What is asked of the daemon. */
@@ -34,16 +36,17 @@ const PUBLISH_WITHIN = 5000;
 const POLL = 10;
 
 /**
- * Gives this host another WireGuard key: on disk, on its device, then in its lease. No packet is lost by that order. What
- * others send by the sessions there are is taken until they have heard of the new key; what is sent to them waits (WireGuard
- * keeps 128 packets a peer) until they greet this host anew, which they do as soon as they have.
+ * Gives this host another WireGuard key: on disk, on its device, then in its lease. No packet is lost by that order.
+ * What others send by the sessions there are is taken until they have heard of the new key; what is sent to them waits
+ * (WireGuard keeps 128 packets a peer) until they greet this host anew, which they do as soon as they have.
  *
- * @throws CorduroyError `usage` where the network has no such key; `store-unavailable` where etcd does not answer, and then
- *   the key before is back in use
+ * @throws CorduroyError `usage` where the network has no such key; `store-unavailable` where etcd does not answer, and
+ *   then the key before is back in use; `daemon-refused` when the daemon ends meanwhile: its successor goes by the key
+ *   on disk, which is the new one if it had got there
  */
 export async function rotateWireguardKey(
   daemon: RotatingDaemon,
-  { keys, store, log, now, sleep }: RotationParts,
+  { keys, store, log, now, sleep, signal }: RotationParts,
 ): Promise<Rotation> {
   const [name] = daemon.config?.backend.needs?.wireguardKeys ?? [];
   if (name === undefined) {
@@ -53,6 +56,7 @@ export async function rotateWireguardKey(
   }
   const before = keyOf(name, keys);
   await requireSettled(daemon, store);
+  if (signal.aborted) throw ended('the key of this host is still the one before');
   const after = newKey();
   const started = now();
   keys.replace(new Map([[name, after]]));
@@ -67,13 +71,15 @@ export async function rotateWireguardKey(
       return { before: before.publicKey, after: after.publicKey, lease: held.key, tookMs };
     }
     await sleep(POLL);
+    if (signal.aborted) throw ended(`the new key ${after.publicKey} is on disk, and the lease gets it next`);
   }
   keys.replace(new Map([[name, before]]));
   daemon.hint('host');
   const why = daemon.problems.join('; ') || messageOf(daemon.view.fault ?? 'it answers too slowly');
   throw new CorduroyError(
     'store-unavailable',
-    `the new WireGuard key was not in the lease within ${PUBLISH_WITHIN / 1000} s, and the one before is back in use: ${why}`,
+    `the new WireGuard key was not in the lease within ${PUBLISH_WITHIN / 1000} s, and the one before is back in use: ` +
+      why,
     { retryable: true },
   );
 }
@@ -97,6 +103,14 @@ async function requireSettled(
   } catch (error) {
     throw stays(messageOf(error), error);
   }
+}
+
+function ended(state: string): CorduroyError {
+  return new CorduroyError(
+    'daemon-refused',
+    `corduroyd took up other settings, or ended, while the key was rotated: ${state}. ` +
+      'Once it runs again: corduroy status',
+  );
 }
 
 function stays(why: string, cause?: unknown): CorduroyError {

@@ -52,7 +52,7 @@ async function runGroup({ tool, lines }: Group): Promise<{ readonly stderr: stri
   return await run(tool, ['-force', '-batch', '-'], { ...options, input: `${lines.join('\n')}\n` });
 }
 
-/** It knows no batches. Few hosts need it: one that lacks it is to have all the rest. */
+/** It knows no batches. Few hosts need it: one that lacks it is to have all the rest, whatever becomes of this. */
 async function runEthtool(words: readonly string[]): Promise<{ readonly stderr: string }> {
   try {
     return await run('ethtool', words, { allowFailure: true, timeout: TIMEOUT });

@@ -41,11 +41,9 @@ export async function run(
   options: RunOptions = {},
 ): Promise<RunResult> {
   const result = await new Promise<RunResult>((resolve, reject) => {
-    const child = spawn(command, args, {
-      stdio: 'pipe',
-      timeout: options.timeout ?? 10_000,
-      killSignal: 'SIGKILL',
-    });
+    const child = spawn(command, args, { stdio: 'pipe' });
+    // Not that of spawn: where there is no such command, it keeps this process alive until it is over.
+    const timer = setTimeout(() => child.kill('SIGKILL'), options.timeout ?? 10_000);
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
@@ -56,8 +54,12 @@ export async function run(
     });
     child.stdin.on('error', () => undefined); // It ended without reading all: its exit code tells.
     child.stdin.end(options.input ?? '');
-    child.on('error', (error: NodeJS.ErrnoException) => reject(startError(command, error)));
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      clearTimeout(timer);
+      reject(startError(command, error));
+    });
     child.on('close', (code, signal) => {
+      clearTimeout(timer);
       if (signal === null) resolve({ code: code ?? -1, stdout, stderr });
       else
         reject(

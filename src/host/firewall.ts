@@ -32,9 +32,9 @@ export interface FirewallNames {
 }
 
 /**
- * Keeps, for one family, an nft table and an iptables chain of Corduroy's own, each set in one atomic step. What nft shows of the table
- * after a change is remembered; when it shows something else later, somebody has interfered and it is set again. Of
- * iptables the rules themselves are compared: they stand among those of others.
+ * Keeps, for one family, an nft table and an iptables chain of Corduroy's own, each set in one atomic step. What nft
+ * shows of the table after a change is remembered; when it shows something else later, somebody has interfered and it is
+ * set again. Of iptables the rules themselves are compared: they stand among those of others.
  */
 export class Firewall {
   readonly #family: Family;

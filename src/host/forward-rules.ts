@@ -24,10 +24,10 @@ const FORWARD = 'FORWARD';
 /**
  * The lines for iptables-restore that make the filter table what it should be; none when it is.
  *
- * What comes from a tunnel or goes into it, or goes from host to host plainly, is accepted before any other rule, in FORWARD and in DOCKER-USER: the rules
- * of Docker 28 drop it otherwise. What goes between containers and the outside is accepted last, so that the rules of
- * others on it count, those that are appended later, too; only a rule that decides on every packet is passed, it is the
- * policy in another form.
+ * What comes from a tunnel or goes into it, or goes from host to host plainly, is accepted before any other rule, in
+ * FORWARD and in DOCKER-USER: the rules of Docker 28 drop it otherwise. What goes between containers and the outside is
+ * accepted last, so that the rules of others on it count, those that are appended later, too; only a rule that decides on
+ * every packet is passed, it is the policy in another form.
  */
 export function planForward(chains: Chains, { network, tunnels, underlay, chain }: ForwardWish): string[] {
   const content = [`-s ${network} -j ACCEPT`, `-d ${network} -j ACCEPT`];

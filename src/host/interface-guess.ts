@@ -1,3 +1,4 @@
+import { isPrivate } from '../net/host-address.ts';
 import { Ip } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import {
@@ -153,9 +154,3 @@ function natAddress(one: Interface, { defaults, families }: HostFacts): Ip | und
 }
 
 const NAT6 = ['fd17:625c:f037::/48', 'fec0::/64'].map(Prefix.parse);
-/** RFC 1918, RFC 4193. */
-const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'].map(Prefix.parse);
-
-function isPrivate(ip: Ip): boolean {
-  return PRIVATE.some((range) => range.contains(ip));
-}

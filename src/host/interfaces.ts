@@ -99,11 +99,9 @@ export function linkPrefixes(routes: readonly RouteAnswer[]): Prefix[] {
     const isOnLink = type === 'unicast' && gateway === undefined && nexthops === undefined;
     if (!isOnLink || !/^(kernel|ra)$/.test(protocol) || !dst.includes('/')) return [];
     const prefix = Prefix.parse(dst);
-    return LINK_LOCAL.covers(prefix) || !isHostAddress(prefix.address) ? [] : [prefix];
+    return isHostAddress(prefix.address) ? [prefix] : [];
   });
 }
-
-const LINK_LOCAL = Prefix.parse('fe80::/10');
 
 /** The part of `ip -j route` that is read; the kernel gives the route of the lowest metric first. */
 interface RouteAnswer extends NextHop {

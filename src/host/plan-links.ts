@@ -1,6 +1,5 @@
-import { CorduroyError } from '../errors.ts';
 import type { Ip } from '../net/ip.ts';
-import { isOurs, type Ownership } from './ownership.ts';
+import type { Ownership } from './ownership.ts';
 import {
   type BridgeLink,
   formatInterfaceAddress,
@@ -52,7 +51,7 @@ function isUnder({ local, device }: { local: Ip; device: string }, { tunnel }: O
 }
 
 /** The kernel has one VXLAN for a VNI, port and outer family. */
-function hasVni({ tunnel: { local, vxlan } = {} }: ObservedLink, wanted: VxlanLink): boolean {
+export function hasVni({ tunnel: { local, vxlan } = {} }: ObservedLink, wanted: VxlanLink): boolean {
   return (
     vxlan?.vni === wanted.vni && vxlan.port === wanted.port && (local?.family ?? 4) === wanted.local.family
   );
@@ -60,17 +59,10 @@ function hasVni({ tunnel: { local, vxlan } = {} }: ObservedLink, wanted: VxlanLi
 
 /**
  * What makes a link, or makes one that is there what it should be.
- * @param others all links that are there by then
- * @throws CorduroyError `foreign-object`
+ * @param found is Corduroy's, see obstacles.ts
  */
-export function planLink(
-  wanted: LinkState,
-  found: ObservedLink | undefined,
-  others: readonly ObservedLink[],
-  own: Ownership,
-): string[] {
-  if (found !== undefined && !isOurs(found, own)) throw foreignName(wanted, found, own);
-  const creation = found === undefined ? createLine(wanted, others) : [];
+export function planLink(wanted: LinkState, found: ObservedLink | undefined, own: Ownership): string[] {
+  const creation = found === undefined ? createLine(wanted) : [];
   if (creation === undefined) return [];
   const { name } = wanted;
   const mac = wanted.kind === 'vxlan' ? wanted.mac : undefined;
@@ -116,7 +108,7 @@ function isPort(port: Port, { index, name }: ObservedLink): boolean {
 }
 
 /** @returns `undefined` where it takes more than a line */
-function createLine(link: LinkState, others: readonly ObservedLink[]): string[] | undefined {
+function createLine(link: LinkState): string[] | undefined {
   const { name } = link;
   switch (link.kind) {
     case 'tun':
@@ -126,37 +118,16 @@ function createLine(link: LinkState, others: readonly ObservedLink[]): string[] 
     case 'ipip':
       return [`link add name ${name} type ipip local ${link.local} dev ${link.device}`];
     case 'vxlan':
-      return [vxlanLine(link, others)];
+      return [vxlanLine(link)];
     case 'wireguard':
       return undefined;
   }
 }
 
-function vxlanLine(link: VxlanLink, others: readonly ObservedLink[]): string {
-  const other = others.find((one) => hasVni(one, link));
-  if (other !== undefined) throw foreignVni(link, other);
+function vxlanLine(link: VxlanLink): string {
   const { name, mac, vni, port, local, device, learning, gbp } = link;
   return (
     `link add name ${name} address ${mac} type vxlan id ${vni} dstport ${port} local ${local} dev ${device} ` +
     `${learning ? 'learning' : 'nolearning'}${gbp ? ' gbp' : ''}`
-  );
-}
-
-function foreignName(wanted: LinkState, found: ObservedLink, { mark }: Ownership): CorduroyError {
-  const mayDelete = wanted.kind === 'tun' || found.kind === wanted.kind;
-  return new CorduroyError(
-    'foreign-object',
-    `the link ${found.name} exists and was not made by Corduroy (its alias is not "${mark}"): choose another name` +
-      (mayDelete ? `, or if nobody needs it, ip link delete ${found.name}` : ''),
-    { retryable: true },
-  );
-}
-
-function foreignVni({ vni, port, name }: VxlanLink, other: ObservedLink): CorduroyError {
-  return new CorduroyError(
-    'foreign-object',
-    `the VXLAN device ${other.name} has VNI ${vni} at UDP port ${port}, and the kernel allows no second one: ${name} ` +
-      `cannot be made. If nobody needs it any more (flanneld leaves its own behind), ip link delete ${other.name}`,
-    { retryable: true },
   );
 }

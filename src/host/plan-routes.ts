@@ -21,12 +21,11 @@ export function planRoutes(
   { before, after }: Departures,
 ): string[] {
   const present = found.routes.filter((route) => !leadsTo(before, route));
-  const presentTexts = new Set(present.map(formatRoute));
   const wantedTexts = new Set(wanted.map(formatRoute));
   const isOurs = routeOwnership(found.links, own);
   const stale = present.filter((route) => !wantedTexts.has(formatRoute(route)) && isOurs(route));
   const stalePlaces = new Set(stale.map(placeOf));
-  const missing = wanted.filter((route) => !presentTexts.has(formatRoute(route)));
+  const missing = missingRoutes(wanted, found, before);
   const missingPlaces = new Set(missing.map(placeOf));
   return [
     ...missing.flatMap((route) => {
@@ -36,6 +35,16 @@ export function planRoutes(
       .filter((route) => !missingPlaces.has(placeOf(route)) && !leadsTo(after, route))
       .map((route) => deleteRoute(route, own)),
   ];
+}
+
+/** @param gone names of links that are deleted */
+export function missingRoutes(
+  wanted: readonly RouteState[],
+  { routes }: ObservedHost,
+  gone: ReadonlySet<string>,
+): RouteState[] {
+  const present = new Set(routes.filter((route) => !leadsTo(gone, route)).map(formatRoute));
+  return wanted.filter((route) => !present.has(formatRoute(route)));
 }
 
 /**

@@ -25,7 +25,7 @@ export function planVxlan(wanted: VxlanLink, tables: VxlanTables | undefined): V
       .filter(([ip, mac]) => neighbours.get(ip) !== mac)
       .map(([ip, mac]) => `neighbour replace ${ip} lladdr ${mac} dev ${name} nud permanent`),
     offload:
-      txChecksum === undefined || tables?.txChecksum === txChecksum
+      txChecksum === undefined || tables?.txChecksum === txChecksum || lacksEthtool(wanted, tables)
         ? []
         : [`ethtool -K ${name} tx-checksum-ip-generic ${txChecksum ? 'on' : 'off'}`],
     fdb: [...destinations]
@@ -40,6 +40,11 @@ export function planVxlan(wanted: VxlanLink, tables: VxlanTables | undefined): V
         found.map((destination) => `fdb delete ${mac} dev ${name} dst ${destination} self`),
       ),
   };
+}
+
+/** Whether a device that is there does without the wished `txChecksum`, since nothing on the host can tell or set it. */
+export function lacksEthtool({ txChecksumOptional }: VxlanLink, tables: VxlanTables | undefined): boolean {
+  return txChecksumOptional === true && tables !== undefined && tables.txChecksum === undefined;
 }
 
 const NONE: VxlanTables = { neighbours: new Map(), fdb: new Map() };

@@ -1,8 +1,8 @@
 import { isOurs, type Ownership, routeOwnership } from './ownership.ts';
 import { isInTheWay, planLink, planPorts } from './plan-links.ts';
-import { deleteRoute, leadsTo, planRoutes } from './plan-routes.ts';
+import { deleteRoute, leadsTo, missingRoutes, planRoutes } from './plan-routes.ts';
 import { planVxlan } from './plan-vxlan.ts';
-import type { HostState, ObservedHost } from './state.ts';
+import type { HostState, ObservedHost, RouteState } from './state.ts';
 
 /** Lines for `batch.ts`; none in either: the host is as it should be. */
 export interface HostPlan {
@@ -10,13 +10,15 @@ export interface HostPlan {
   readonly devices: readonly string[];
   /** Then packets are led to them, and only then goes what they were led to before. */
   readonly ways: readonly string[];
+  /** Whether it is nothing but what leads to single hosts, or to none any more. */
+  readonly isInPart: boolean;
 }
 
 /**
  * What makes the host what it should be. Only links that bear the mark, what they hold, and routes of the protocol number
  * that lead to them or into the overlay's networks are ever changed. WireGuard devices have to be there: none is made here.
  *
- * @throws CorduroyError `foreign-object` when a link of a wanted name, or with a wanted VNI, exists and is not Corduroy's
+ * @param wanted nothing of it is in the way of another's, see obstacles.ts
  */
 export function planHost(wanted: HostState, found: ObservedHost, own: Ownership): HostPlan {
   const wantedLinks = new Map(wanted.links.map((link) => [link.name, link]));
@@ -30,11 +32,16 @@ export function planHost(wanted: HostState, found: ObservedHost, own: Ownership)
   const vxlans = wanted.links
     .filter((link) => link.kind === 'vxlan')
     .map((link) => planVxlan(link, inTheWay.has(link.name) ? undefined : found.vxlans.get(link.name)));
+  const links = [
+    ...deleteLinks(inTheWay),
+    ...wanted.links.flatMap((link) => planLink(link, byName.get(link.name), own)),
+    ...wanted.links.flatMap((link) => (link.kind === 'bridge' ? planPorts(link, remaining) : [])),
+  ];
+  const isForMany = (route: RouteState) => route.type === 'blackhole' || route.gateway === undefined;
   return {
+    isInPart: links.length === 0 && !missingRoutes(wanted.routes, found, inTheWay).some(isForMany),
     devices: [
-      ...deleteLinks(inTheWay),
-      ...wanted.links.flatMap((link) => planLink(link, byName.get(link.name), remaining, own)),
-      ...wanted.links.flatMap((link) => (link.kind === 'bridge' ? planPorts(link, remaining) : [])),
+      ...links,
       ...vxlans.flatMap(({ neighbours }) => neighbours),
       ...vxlans.flatMap(({ offload }) => offload),
       ...vxlans.flatMap(({ fdb }) => fdb),

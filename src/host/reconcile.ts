@@ -2,6 +2,7 @@ import { CorduroyError } from '../errors.ts';
 import { runBatch } from './batch.ts';
 import { enumerate } from './enumerate.ts';
 import { observeHost } from './observe.ts';
+import { passObstacles } from './obstacles.ts';
 import type { Ownership } from './ownership.ts';
 import { type HostPlan, planHost, planRemoval } from './plan.ts';
 import type { HostState, ObservedHost, WireguardLink } from './state.ts';
@@ -26,7 +27,8 @@ const PASSES = 3;
  *
  * @param look is shown what the host was like before
  * @returns what was changed, one line each; empty when all was right
- * @throws CorduroyError `host-command` naming what could not be brought about, or `foreign-object`
+ * @throws CorduroyError `host-command` naming what could not be brought about, `host-in-part` if that concerns single hosts
+ *   alone, or `foreign-object`
  */
 export async function reconcileHost(
   wanted: HostState,
@@ -36,18 +38,21 @@ export async function reconcileHost(
 ): Promise<string[]> {
   const changes: string[] = [];
   let complaint = '';
+  let failedBefore: unknown;
   for (let pass = 1; ; pass++) {
     let found = await observeHost(own.protocol, wanted.links);
     if (pass === 1) look(found);
-    const attempts = new Attempts();
-    const created = await attempts.make(() => createWireguard(wanted, found, own, wireguard));
+    const { wanted: possible, obstacle } = passObstacles(wanted, found, own);
+    const attempts = new Attempts(obstacle);
+    const created = await attempts.make(() => createWireguard(possible, found, own, wireguard));
     if (created.length > 0) found = await observeHost(own.protocol, wanted.links);
-    const plan = planHost(wanted, found, own);
-    const { failure } = attempts;
+    const plan = planHost(possible, found, own);
+    const failure = attempts.failure ?? failedBefore;
     const lines = [...plan.devices, ...plan.ways];
-    if (pass === PASSES && lines.length > 0) throw failure ?? stillToDo(lines, complaint);
-    const { changed, said } = await carryOut(plan, wanted, wireguard, attempts);
+    if (pass === PASSES && lines.length > 0) throw failure ?? stillToDo(lines, complaint, plan.isInPart);
+    const { changed, said } = await carryOut(plan, possible, wireguard, attempts);
     complaint = said || complaint;
+    failedBefore = attempts.failure;
     changes.push(...created, ...changed);
     if (created.length + changed.length > 0 && pass < PASSES) continue;
     if (attempts.failure !== undefined) throw attempts.failure;
@@ -87,6 +92,11 @@ async function createWireguard(
 class Attempts {
   failure: unknown;
 
+  /** @param failure what has failed before */
+  constructor(failure: unknown) {
+    this.failure = failure;
+  }
+
   async make(change: () => Promise<string[]>): Promise<string[]> {
     try {
       return await change();
@@ -97,9 +107,10 @@ class Attempts {
   }
 }
 
-function stillToDo(lines: readonly string[], said: string): CorduroyError {
+function stillToDo(lines: readonly string[], said: string, isInPart: boolean): CorduroyError {
   const text = `the host does not become what it should be; still to do: ${enumerate(lines)}. The tools said: ${said}`;
-  return new CorduroyError('host-command', `${text}${remedy(lines, said)}`, { retryable: true });
+  const code = isInPart ? 'host-in-part' : 'host-command';
+  return new CorduroyError(code, `${text}${remedy(lines, said)}`, { retryable: true });
 }
 
 /** What the operator may do where it can be told. */

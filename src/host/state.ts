@@ -48,6 +48,8 @@ export interface VxlanLink extends LinkBase {
   readonly gbp: boolean;
   /** Whether the kernel may leave outer UDP checksums to the card; absent: the kernel's own choice. */
   readonly txChecksum?: boolean;
+  /** Whether a host that has no ethtool is to do without that. */
+  readonly txChecksumOptional?: boolean;
   readonly remotes: readonly VxlanRemote[];
 }
 
@@ -145,7 +147,7 @@ export interface VxlanTables {
   readonly neighbours: ReadonlyMap<string, string>;
   /** Outer addresses by hardware address: several only for those of groups. */
   readonly fdb: ReadonlyMap<string, readonly string[]>;
-  /** Absent: not asked for. */
+  /** Absent: not asked for, or there is no ethtool. */
   readonly txChecksum?: boolean;
 }
 

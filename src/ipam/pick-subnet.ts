@@ -37,6 +37,11 @@ export function pickBetween(range: Range, taken: readonly Block[], random: Rando
   return free.length === 0 ? undefined : free[random(free.length)];
 }
 
+/** The first free ones, up to a limit. */
+export function freeSubnets(range: Range, taken: readonly Prefix[], limit: number): Prefix[] {
+  return firstFree(range, blocksOf(taken, range.subnetMin.family), limit);
+}
+
 /** Whether a subnet is one of those the range is cut into. */
 export function fitsRange(range: Range, subnet: Prefix): boolean {
   return (

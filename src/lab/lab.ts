@@ -95,7 +95,7 @@ export class Lab {
     const { name, config, links } = this.spec;
     const folder = labFolder(name);
     mkdirSync(join(folder, 'bin'), { recursive: true, mode: 0o755 });
-    writeAtomically(join(folder, 'lab.json'), `${JSON.stringify(this.spec)}\n`, 0o644);
+    writeAtomically(join(folder, 'lab.json'), `${JSON.stringify(this.spec)}\n`, 0o600); // A PSK may be in it.
     writeAtomically(join(folder, 'no-settings.json'), '{}\n', 0o644);
     for (const program of ['corduroy', 'corduroyd']) {
       rmSync(join(folder, 'bin', program), { force: true });
@@ -249,11 +249,12 @@ export class Lab {
       join(folder, 'bin', 'corduroy'),
       'config',
       'set',
-      document,
+      '-',
     ];
     const [program = '', ...args] = inNamespace(namespace, words);
     for (;;) {
-      const { code, stderr } = await run(program, args, { allowFailure: true, timeout: START_TIMEOUT });
+      const options = { allowFailure: true, timeout: START_TIMEOUT, input: document };
+      const { code, stderr } = await run(program, args, options);
       if (code === 0) return;
       if (performance.now() > deadline) {
         throw new CorduroyError(

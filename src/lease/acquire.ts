@@ -250,7 +250,10 @@ class Acquisition {
     return held;
   }
 
-  /** Lease and record in one transaction. */
+  /**
+   * Lease and record in one transaction. What is deleted goes first: etcd tells of a transaction in the order of its
+   * operations, and flannel, which handles that key by key, would take a subnet that the new key names, too, for gone.
+   */
   async #write(
     lease: {
       readonly key: string;
@@ -278,7 +281,7 @@ class Acquisition {
     ];
     const unchangedRecord: Condition = record ? unchangedSince(record) : { key: recordKey, is: 'absent' };
     const { succeeded, revision } = await this.grant.usedBy(() =>
-      store.transaction([...conditions, unchangedRecord], [...puts, ...others]),
+      store.transaction([...conditions, unchangedRecord], [...others, ...puts]),
     );
     if (!succeeded) return undefined;
     const node = { value: recordValue, modRevision: revision };

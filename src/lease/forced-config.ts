@@ -1,23 +1,20 @@
-import { createHash } from 'node:crypto';
+import type { Entry } from '../store/store.ts';
 import { corduroyFolder } from './node-record.ts';
 
 /**
- * Says of one network config, by its bytes, that hosts are to take it up even where it takes their subnets away. It is
- * written in one transaction with that config; whoever writes another one leaves it behind, and it says nothing of that.
+ * Says that hosts are to take up a network config even where it takes their subnets away: the one that was written in the
+ * same transaction. So only who may write the config can say it, and it says nothing of whatever is written afterwards.
  *
  *     key    {prefix}/corduroy/forced-config
- *     value  {"sha256":"9f86d0…"}
+ *     value  {}
  */
 export function forcedConfigKey(prefix: string): string {
   return `${corduroyFolder(prefix)}forced-config`;
 }
 
-/** @param config the text of the network config */
-export function formatForcedConfig(config: string): string {
-  return JSON.stringify({ sha256: createHash('sha256').update(config).digest('hex') });
-}
+export const FORCED_MARK = '{}';
 
-/** @param value under that key, if there is one: only what `formatForcedConfig` writes means anything */
-export function isForcedConfig(config: string, value: string | undefined): boolean {
-  return value === formatForcedConfig(config);
+/** @param config the network config. @param mark under `forcedConfigKey` */
+export function isForcedConfig(config: Entry | undefined, mark: Entry | undefined): boolean {
+  return config !== undefined && config.modRevision === mark?.modRevision;
 }

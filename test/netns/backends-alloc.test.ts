@@ -52,7 +52,9 @@ describe.skipIf(labObstacle())(`alloc: a subnet and nothing else ${labObstacle()
       '10.244.250.0-24',
       '{"PublicIP":"192.0.2.77","PublicIPv6":null,"BackendType":"vxlan"}',
     );
-    await until('it knows the peer', async () => (await lab.status(host)).peers.length === 1);
+    await lab.putLease('10.244.251.0-24', '{"PublicIP":"192.0.2.78","PublicIPv6":null}');
+    const backends = async () => (await lab.status(host)).peers.map(({ backend }) => backend).join();
+    await until('it knows the peers', async () => (await backends()) === 'vxlan,alloc');
     expect(await lab.on(host, 'ip', 'route', 'show', 'proto', '67')).toBe('');
     expect(await lab.on(host, 'ip', '-br', 'link')).toBe(links);
     expect(links).toMatch(/^lo .*\neth0@.*\ncbr0 .*$/);

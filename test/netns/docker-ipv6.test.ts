@@ -6,6 +6,7 @@ import { Prefix } from '../../src/net/prefix.ts';
 import { configFileOf, DockerHosts } from '../support/docker-hosts.ts';
 import { dockerObstacle, type TestContainer, type TestDockerd } from '../support/dockerd.ts';
 import { until } from '../support/lab.ts';
+import { hasForceForwarding } from '../support/netns.ts';
 
 const obstacle = dockerObstacle();
 
@@ -37,7 +38,8 @@ class Docker {
       await this.hosts.lab.endDaemon(host, 'SIGTERM').catch(() => undefined);
       writeFileSync(configFileOf(host), JSON.stringify({ 'ip-masq': true, docker: how }));
       await this.hosts.startDaemon(host);
-      await this.hosts.lab.on(host, 'sysctl', '-qw', 'net.ipv6.conf.eth0.force_forwarding=1');
+      if (hasForceForwarding())
+        await this.hosts.lab.on(host, 'sysctl', '-qw', 'net.ipv6.conf.eth0.force_forwarding=1');
     }
   }
 

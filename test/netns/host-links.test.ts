@@ -306,18 +306,33 @@ describe.skipIf(obstacle)(`devices and routes in the kernel ${obstacle ? `(${obs
     expect(bring(wanted)).toEqual(['ethtool -K corduroy.1 tx-checksum-ip-generic off']);
   });
 
-  test('a host without ethtool has all the rest, and an error with the package', async () => {
+  test('a host without ethtool has all the rest, and an error with the package if it is asked for', async () => {
     const wanted: HostState = { ...BY_VXLAN, links: [{ ...VXLAN, txChecksum: false }, VXLAN6] };
     const tools = mkdtempSync(join(tmpdir(), 'cdyt-'));
     try {
       for (const tool of ['ip', 'bridge']) symlinkSync(`/sbin/${tool}`, join(tools, tool));
       expect(attempt(wanted, tools)).toMatchObject({
-        code: 'host-command',
+        code: 'host-in-part',
         message: expect.stringMatching(/ethtool -K corduroy\.1 .*apt-get install ethtool/),
       });
+      const [link, ...others] = wanted.links;
+      const optional = {
+        ...wanted,
+        links: [{ ...link, txChecksumOptional: true } as typeof VXLAN, ...others],
+      };
+      expect(attempt(optional, tools)).toMatchObject({ changes: [] });
     } finally {
       rmSync(tools, { recursive: true });
     }
+    expect(bring(BY_VXLAN)).toEqual([]);
+  });
+
+  test('a gateway that the kernel refuses: all else is brought about, and the error says that it is in part', async () => {
+    const refused = unicast('10.5.9.0/24', 'corduroy.1', '192.0.2.255', true);
+    expect(attempt({ ...BY_VXLAN, routes: [refused, ...BY_VXLAN.routes] })).toMatchObject({
+      code: 'host-in-part',
+      message: expect.stringMatching(/still to do: route add 10\.5\.9\.0\/24 via .*invalid gateway/),
+    });
     expect(bring(BY_VXLAN)).toEqual([]);
   });
 

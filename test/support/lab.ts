@@ -186,6 +186,9 @@ export class TestLab {
 
   /** What `corduroy down` has to leave as it was. */
   async hostState(host: LabHost): Promise<Record<string, string>> {
+    // A new link has neither carrier nor link-local address for a moment.
+    const isUp = async () => / UP .* fe80:/.test(await this.on(host, 'ip', '-br', 'address', 'show', 'eth0'));
+    await until('the link of the host is up', isUp);
     const text = async (program: string, ...args: string[]) =>
       withoutCounters(await this.on(host, program, ...args));
     return {

@@ -23,6 +23,11 @@ export function canUseNamespaces(): Probe {
   return { ok: true };
 }
 
+/** Whether the kernel forwards IPv6 for single interfaces, as since Linux 6.17. */
+export function hasForceForwarding(): boolean {
+  return existsSync('/proc/sys/net/ipv6/conf/lo/force_forwarding');
+}
+
 let count = 0;
 const present = new Set<NetNamespace>();
 process.on('exit', () => {

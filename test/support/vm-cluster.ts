@@ -17,11 +17,27 @@ const execute = promisify(execFile);
 const ETCD = 'http://192.0.2.1:2379';
 const PREFIX = '/coreos.com/network';
 const BRIDGE = 'cbr0';
+const DAEMON_LOG = '/run/daemon.log';
 /** Of the container behind a host: a network namespace there. */
 const CONTAINER = 'c';
 const IN_CONTAINER = ['ip', 'netns', 'exec', CONTAINER];
-/** That its file is fetched from. */
-const PORT = '7000';
+/** In the language that every Debian has, and that starts at once. */
+const SENDER = `
+  my $listener = IO::Socket::INET->new(LocalPort => 7000, Listen => 1, ReuseAddr => 1) or die $@;
+  syswrite(STDOUT, "listening\\n");
+  my $peer = $listener->accept() or die $!;
+  open(my $file, '<', '/run/transfer') or die $!;
+  while (sysread($file, my $block, 65536)) { print $peer $block or die $!; }
+  close($peer) or die $!;
+  unlink('/run/sender.log');`;
+const RECEIVER = `
+  my $peer = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => 7000, Timeout => 60) or die $@;
+  open(my $file, '>', '/run/transfer') or die $!;
+  while (1) {
+    my $size = sysread($peer, my $block, 65536) // die $!;
+    last if $size == 0;
+    print $file $block or die $!;
+  }`;
 /** Milliseconds. */
 const PATIENCE = 240_000;
 
@@ -83,7 +99,7 @@ export class VmCluster {
     await Promise.all(
       this.hosts.map(async (host) => {
         const flags = ['--iface', 'eth0', '--bridge', BRIDGE, '--etcd-endpoints', ETCD];
-        await host.start('/run/corduroyd.log', 'corduroyd', ...flags, '--node-name', host.name);
+        await host.start(DAEMON_LOG, 'corduroyd', ...flags, '--node-name', host.name);
       }),
     );
     await Promise.all(this.hosts.map(async (host) => this.addContainer(host, await this.untilReady(host))));
@@ -114,7 +130,7 @@ export class VmCluster {
 
   /** The end of the daemon's. */
   async log(host: Vm): Promise<string> {
-    return await host.run('tail', '-n', '20', '/run/corduroyd.log');
+    return await host.run('tail', '-n', '20', DAEMON_LOG);
   }
 
   /** With the second address of each of the host's subnets. */
@@ -150,12 +166,20 @@ export class VmCluster {
     return answers.length > 0 && answers.every(Boolean);
   }
 
-  /** @param interval seconds. @returns what ping says of all of them */
-  async pingOften(from: Vm, count: number, interval: number): Promise<string> {
-    const { lease } = await this.status(this.other(from));
-    const [address = ''] = containerAddresses(lease?.subnets ?? []);
-    const words = ['ping', '-n', '-q', '-c', String(count), '-i', String(interval), '-W', '10', address];
-    return (await from.attempt([...IN_CONTAINER, ...words])).stdout;
+  /** Pings from the container of each host to the other one, ten a second, until what it returns is called. */
+  async startPings(): Promise<() => Promise<string[]>> {
+    const log = '/run/ping.log';
+    for (const host of this.hosts) {
+      const { lease } = await this.status(this.other(host));
+      const [address = ''] = containerAddresses(lease?.subnets ?? []);
+      await host.start(log, ...IN_CONTAINER, 'ping', '-n', '-q', '-i', '0.1', '-W', '10', address);
+    }
+    return async () => {
+      const end = `for pid in $(ip netns pids ${CONTAINER}); do kill -INT $pid; done`;
+      return await Promise.all(
+        this.hosts.map((host) => host.script(`${end}; sleep 1; cat ${log}; rm ${log}`)),
+      );
+    };
   }
 
   async untilAllPing(): Promise<number> {
@@ -174,30 +198,19 @@ export class VmCluster {
   async transfer(megabytes: number): Promise<{ sent: string; received: string; seconds: number }> {
     const { lease } = await this.status(this.h2);
     const [address = ''] = containerAddresses(lease?.subnets ?? []);
+    const perl = [...IN_CONTAINER, 'perl', '-MIO::Socket::INET', '-e'];
     const sent = await this.h2.script(
-      `mkdir -p /run/www; head -c ${megabytes}M /dev/urandom >/run/www/file; sha256sum </run/www/file`,
+      `head -c ${megabytes}M /dev/urandom >/run/transfer; sha256sum </run/transfer`,
     );
-    await this.h2.start(
-      '/run/httpd.log',
-      ...IN_CONTAINER,
-      'busybox',
-      'httpd',
-      '-f',
-      '-p',
-      PORT,
-      '-h',
-      '/run/www',
-    );
-    await until('the sender listens', async () =>
-      (await this.h2.run(...IN_CONTAINER, 'busybox', 'netstat', '-ltn')).includes(`:${PORT} `),
-    );
+    await this.h2.start('/run/sender.log', ...perl, SENDER);
+    await until('the sender listens', async () => {
+      const { code } = await this.h2.attempt(['grep', '-q', 'listening', '/run/sender.log']);
+      return code === 0;
+    });
     const began = performance.now();
-    const received = await this.h1.script(
-      `${IN_CONTAINER.join(' ')} busybox wget -q -T 100 -O - http://${address}:${PORT}/file | sha256sum`,
-    );
+    await this.h1.run(...perl, RECEIVER, address);
     const seconds = (performance.now() - began) / 1000;
-    await this.h2.script(`kill $(ip netns pids ${CONTAINER})`);
-    return { sent, received, seconds };
+    return { sent, received: await this.h1.script('sha256sum </run/transfer'), seconds };
   }
 
   /** `corduroy wireguard rotate` on a host; one whose etcd answers too slowly for it keeps its key, and is asked again. */
@@ -217,7 +230,8 @@ export class VmCluster {
 
   /** What `corduroy down` has to leave as it was. */
   async hostState(host: Vm): Promise<Record<string, string>> {
-    const text = async (...argv: string[]) => (await host.run(...argv)).replace(/\[\d+:\d+\]/g, '');
+    // A device that the kernel makes by itself, with the module ipip.
+    const text = async (...argv: string[]) => (await host.run(...argv)).replace(/^tunl0.*\n?/gm, '').trim();
     return {
       links: await text('ip', '-br', 'link'),
       addresses: await text('ip', '-br', 'address'),

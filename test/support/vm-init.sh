@@ -13,6 +13,8 @@ echo "h$n" >/proc/sys/kernel/hostname
 echo "0123456789abcdef0123456789abcde$n" >/etc/machine-id
 modprobe virtio_net
 modprobe virtio_console
+# Else there is no /dev/net/tun, which systemd makes of the list of modules on a whole host.
+modprobe tun
 ip link set lo up
 ip address add "192.0.2.$n/24" dev eth0
 ip address add "2001:db8::$n/64" dev eth0 nodad

@@ -14,6 +14,7 @@ import type {
   OperatorCommand,
   PeerCommands,
 } from '../backend.ts';
+import { smallestInner } from '../inner-mtu.ts';
 import { otherType } from '../other-type.ts';
 import { publicAddresses } from '../own-addresses.ts';
 import { perLease } from '../per-lease.ts';
@@ -46,7 +47,7 @@ export const extension: BackendKind = {
     const problems: Problem[] = [];
     const entries = COMMANDS.map((option) => [option, lineOf(options, option, problems)]);
     const lines: Lines = Object.fromEntries(entries.filter(([, line]) => line !== undefined));
-    const mtu = options.integer('MTU', problems, families.includes(6) ? 1280 : 68, 65_535);
+    const mtu = options.integer('MTU', problems, smallestInner(families), 65_535);
     const { PreStartupCommand: line } = lines;
     const startCommand = line === undefined ? undefined : commandOf('PreStartupCommand', line, {});
     return {

@@ -3,7 +3,7 @@ import type { RouteState } from '../../host/state.ts';
 import type { StoredLease } from '../../lease/lease-table.ts';
 import type { Backend, BackendContext, BackendInput, BackendKind, BackendState } from '../backend.ts';
 import { deviceSysctls, underlaySysctls } from '../device-sysctls.ts';
-import { directGateway } from '../direct-routes.ts';
+import { directGateway, isBroadcast } from '../direct-routes.ts';
 import { otherType } from '../other-type.ts';
 import { publicAddresses, requireOuter, tunnelAddress } from '../own-addresses.ts';
 import { perLease } from '../per-lease.ts';
@@ -36,7 +36,7 @@ function openIpip(directRouting: boolean, { iface, families, names }: BackendCon
 
   const routesTo = perLease((peer): RouteState[] => {
     const gateway = peer.attributes.publicIp;
-    if (gateway === undefined) return [];
+    if (gateway === undefined || iface.onLink.some((network) => isBroadcast(network, gateway))) return [];
     const way = isDirect(peer)
       ? ({ device: iface.name, gateway } as const)
       : ({ device: name, gateway, onlink: true } as const);
@@ -63,8 +63,13 @@ function openIpip(directRouting: boolean, { iface, families, names }: BackendCon
     warnings: [],
     objectionTo: (lease) =>
       otherType(lease.attributes, TYPE) ??
-      (routesTo(lease).length > 0 ? undefined : 'it has no IPv4 address to send to'),
+      (routesTo(lease).length > 0 ? undefined : noGateway(lease.attributes, iface.name)),
     isDirect,
     desired,
   };
+}
+
+function noGateway({ publicIp }: StoredLease['attributes'], name: string): string {
+  if (publicIp === undefined) return 'it has no IPv4 address to send to';
+  return `its public address ${publicIp} is the first or the broadcast address of the link of ${name}, and no host's`;
 }

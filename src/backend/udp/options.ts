@@ -1,7 +1,6 @@
 import type { Document, Problem } from '../../config/document.ts';
 import type { Checked } from '../../config/network-config.ts';
 import { ENGINES, type EngineKind } from '../../datapath/datapath.ts';
-import { CorduroyError } from '../../errors.ts';
 
 /** Flannel's default. */
 const DEFAULT_PORT = 8285;
@@ -25,7 +24,7 @@ export function parseUdpOptions(options: Document): Checked<UdpOptions> {
   const problems: Problem[] = [];
   const port = options.integer('Port', problems, 1, 65_535) ?? DEFAULT_PORT;
   const strictSource = options.boolean('StrictSource', problems) ?? true;
-  const engine = options.parsed('Engine', problems, parseEngine) ?? 'native';
+  const engine = options.choice('Engine', problems, ENGINES) ?? 'native';
   const ecn = options.boolean('ECN', problems) ?? false;
   const directRouting = options.boolean('DirectRouting', problems) ?? false;
   if (ecn && engine === 'dgram') {
@@ -36,10 +35,4 @@ export function parseUdpOptions(options: Document): Checked<UdpOptions> {
     problems,
     unknownKeys: options.keysBut(['Type', 'Port', 'StrictSource', 'Engine', 'ECN', 'DirectRouting']),
   };
-}
-
-function parseEngine(text: string): EngineKind {
-  const engine = ENGINES.find((name) => name === text.toLowerCase());
-  if (engine === undefined) throw new CorduroyError('malformed', `has to be one of ${ENGINES.join(', ')}`);
-  return engine;
 }

@@ -1,7 +1,7 @@
 import type { Document, Problem } from '../../config/document.ts';
 import type { Checked } from '../../config/network-config.ts';
-import { CorduroyError } from '../../errors.ts';
 import type { Family } from '../../net/ip.ts';
+import { smallestInner } from '../inner-mtu.ts';
 
 /** Flannel's names, and `txChecksum`. */
 export interface VxlanOptions {
@@ -27,12 +27,10 @@ const KERNEL_PORT = 8472;
 
 /** Outer IP, UDP, VXLAN and inner Ethernet headers. */
 export const OVERHEAD: Readonly<Record<Family, number>> = { 4: 20 + 8 + 8 + 14, 6: 40 + 8 + 8 + 14 };
-/** RFC 791, RFC 8200: what has to fit inside. */
-const SMALLEST: Readonly<Record<Family, number>> = { 4: 68, 6: 1280 };
 
 export function parseVxlanOptions(options: Document, families: readonly Family[]): Checked<VxlanOptions> {
   const problems: Problem[] = [];
-  const least = Math.max(...families.map((family) => OVERHEAD[family] + SMALLEST[family]));
+  const least = Math.max(...families.map((family) => OVERHEAD[family] + smallestInner([family])));
   const value: VxlanOptions = {
     vni: options.integer('VNI', problems, 1, 0xffffff) ?? 1,
     port: options.integer('Port', problems, 0, 0xffff) || KERNEL_PORT,
@@ -40,7 +38,7 @@ export function parseVxlanOptions(options: Document, families: readonly Family[]
     gbp: options.boolean('GBP', problems) ?? false,
     learning: options.boolean('Learning', problems) ?? false,
     directRouting: options.boolean('DirectRouting', problems) ?? false,
-    txChecksum: options.parsed('TxChecksum', problems, parseTxChecksum) ?? 'auto',
+    txChecksum: options.choice('TxChecksum', problems, TX_CHECKSUM) ?? 'auto',
   };
   const known = ['Type', 'VNI', 'Port', 'MTU', 'GBP', 'Learning', 'DirectRouting', 'TxChecksum'];
   return {
@@ -48,10 +46,4 @@ export function parseVxlanOptions(options: Document, families: readonly Family[]
     problems,
     unknownKeys: options.keysBut(known),
   };
-}
-
-function parseTxChecksum(text: string): TxChecksum {
-  const found = TX_CHECKSUM.find((one) => one === text.toLowerCase());
-  if (found === undefined) throw new CorduroyError('malformed', `has to be one of ${TX_CHECKSUM.join(', ')}`);
-  return found;
 }

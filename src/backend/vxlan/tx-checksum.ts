@@ -1,6 +1,9 @@
 import type { TxChecksum } from './options.ts';
 
-/** The first release of Linux whose NAT leaves a UDP checksum of 0 alone ("netfilter: nat: never update the UDP checksum when it's 0"). */
+/**
+ * The first release of Linux whose NAT leaves a UDP checksum of 0 alone (its change "netfilter: nat: never update the UDP
+ * checksum when it's 0").
+ */
 const MENDED = { major: 5, minor: 7 };
 
 /**

@@ -2,17 +2,16 @@ import { createHash } from 'node:crypto';
 import type { LeaseAttributes } from '../../lease/lease-record.ts';
 import type { Family } from '../../net/ip.ts';
 import { isUnicastMac, localMac, parseMac } from '../../net/mac.ts';
-import { printable } from '../../printable.ts';
+import { DATA_KEYS, fieldsOf, shownField } from '../backend-data.ts';
 
 /**
- * A host's end of the VXLAN (a VTEP), as its lease describes it, once a family:
+ * A host's end of the VXLAN (a VTEP), as its lease describes it, once a family, in flannel's key order:
  *
  *     "BackendData":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:44"}
  *     "BackendV6Data":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:45"}
+ *
+ * @param vni 1 … 16777215
  */
-export const DATA_KEYS = { 4: 'BackendData', 6: 'BackendV6Data' } as const;
-
-/** In flannel's key order. @param vni 1 … 16777215 */
 export function formatVtep(vni: number, mac: string): object {
   return { VNI: vni & MAX_LEASE_VNI, VtepMAC: mac };
 }
@@ -30,26 +29,21 @@ export function ownMac(nodeId: string, vni: number, family: Family): string {
 
 /** @returns the MAC in the kernel's spelling, or why it cannot be sent to */
 export function peerMac(
-  { backendData, backendV6Data }: LeaseAttributes,
+  attributes: LeaseAttributes,
   { vni, mac: own, family }: { readonly vni: number; readonly mac: string; readonly family: Family },
 ): { readonly mac: string } | { readonly objection: string } {
   const key = DATA_KEYS[family];
-  const data = family === 4 ? backendData : backendV6Data;
-  if (typeof data !== 'object' || data === null) {
-    const found = data === undefined ? 'missing' : 'no JSON object';
-    return { objection: `its ${key} is ${found}, and has to be such as ${EXAMPLE}` };
-  }
-  const { VNI: theirs, VtepMAC: text } = data as Readonly<Record<string, unknown>>;
+  const data = fieldsOf(attributes, family, EXAMPLE);
+  if ('objection' in data) return data;
+  const { VNI: theirs, VtepMAC: text } = data.fields;
   const mac = typeof text === 'string' ? parseMac(text) : undefined;
   if (mac === undefined || !isUnicastMac(mac)) {
-    const found = text === undefined ? 'missing' : printable(JSON.stringify(text), 60);
     return {
-      objection: `the VtepMAC in its ${key} is ${found}, and has to be the MAC address of one device`,
+      objection: `the VtepMAC in its ${key} is ${shownField(text)}, and has to be the MAC address of one device`,
     };
   }
   if (theirs !== vni && theirs !== (vni & MAX_LEASE_VNI)) {
-    const found = theirs === undefined ? 'missing' : printable(JSON.stringify(theirs), 60);
-    return { objection: `the VNI in its ${key} is ${found}, and the network's is ${vni}` };
+    return { objection: `the VNI in its ${key} is ${shownField(theirs)}, and the network's is ${vni}` };
   }
   if (mac === own) {
     return {

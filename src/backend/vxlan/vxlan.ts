@@ -3,14 +3,16 @@ import type { StoredLease } from '../../lease/lease-table.ts';
 import type { Family } from '../../net/ip.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Backend, BackendContext, BackendInput, BackendKind, BackendState } from '../backend.ts';
+import { DATA_KEYS } from '../backend-data.ts';
 import { deviceSysctls, underlaySysctls } from '../device-sysctls.ts';
 import { directGateway, publicAddress } from '../direct-routes.ts';
+import { innerMtu, mtuWarnings } from '../inner-mtu.ts';
 import { otherType } from '../other-type.ts';
 import { publicAddresses, requireOuter, tunnelAddress } from '../own-addresses.ts';
 import { perLease } from '../per-lease.ts';
 import { OVERHEAD, parseVxlanOptions, type VxlanOptions } from './options.ts';
 import { txChecksumFor } from './tx-checksum.ts';
-import { DATA_KEYS, formatVtep, ownMac, peerMac } from './vtep.ts';
+import { formatVtep, ownMac, peerMac } from './vtep.ts';
 
 const TYPE = 'vxlan';
 
@@ -71,7 +73,9 @@ function openVxlan(options: VxlanOptions, context: BackendContext): Backend {
   const verdictOn = perLease((peer) => ({
     objections: waysTo(peer).flatMap((way) => (way.kind === 'none' ? [way.objection] : [])),
     claims: waysTo(peer).flatMap((way) =>
-      way.kind === 'none' ? [] : [`VtepMAC ${way.mac} in ${DATA_KEYS[way.route.prefix.family]}`],
+      way.kind === 'none'
+        ? []
+        : [`VtepMAC ${way.mac} in ${DATA_KEYS[way.route.prefix.family]}`, ...gatewayOf(way)],
     ),
   }));
 
@@ -111,7 +115,7 @@ function openVxlan(options: VxlanOptions, context: BackendContext): Backend {
       ...(backendV6Data && { backendV6Data }),
     },
     capabilities: [],
-    warnings: warningsOf(options, context),
+    warnings: mtuWarnings(options.mtu, iface),
     objectionTo: (lease) => {
       const { objections } = verdictOn(lease);
       return (
@@ -126,6 +130,11 @@ function openVxlan(options: VxlanOptions, context: BackendContext): Backend {
   };
 }
 
+/** Subnets that overlap have one first address, and the device has one neighbour entry for it. */
+function gatewayOf(way: Way): string[] {
+  return way.kind === 'tunnel' ? [`first address ${way.remote.ip}`] : [];
+}
+
 /** The device of a family, with what does not depend on leases. */
 function deviceOf(
   { vni, port, mtu, learning, gbp, txChecksum }: VxlanOptions,
@@ -136,7 +145,7 @@ function deviceOf(
   return {
     name: names.vxlan(vni, family),
     kind: 'vxlan',
-    mtu: Math.min(mtu ?? iface.mtu, iface.mtu) - OVERHEAD[family],
+    mtu: innerMtu(mtu, iface, OVERHEAD[family]),
     mac: ownMac(nodeId, vni, family),
     vni,
     port,
@@ -144,14 +153,6 @@ function deviceOf(
     device: iface.name,
     learning,
     gbp,
-    ...(offload !== undefined && { txChecksum: offload }),
+    ...(offload !== undefined && { txChecksum: offload, txChecksumOptional: txChecksum === 'auto' }),
   };
-}
-
-function warningsOf({ mtu }: VxlanOptions, { iface }: BackendContext): string[] {
-  if (mtu === undefined || mtu <= iface.mtu) return [];
-  return [
-    `the network config says Backend.MTU ${mtu}, and ${iface.name} takes no more than ${iface.mtu} bytes in a packet: ` +
-      `this host goes by ${iface.mtu}. Raise the MTU of ${iface.name}, or leave Backend.MTU away`,
-  ];
 }

@@ -1,6 +1,6 @@
 import type { LeaseAttributes } from '../../lease/lease-record.ts';
 import type { Family } from '../../net/ip.ts';
-import { printable } from '../../printable.ts';
+import { DATA_KEYS, fieldsOf, shownField } from '../backend-data.ts';
 import { isWireguardKey } from './keys.ts';
 
 /**
@@ -8,8 +8,6 @@ import { isWireguardKey } from './keys.ts';
  *
  *     "BackendData":{"PublicKey":"…","Port":51820},"BackendV6Data":{"PublicKey":"…","Port":51821}
  */
-export const DATA_KEYS = { 4: 'BackendData', 6: 'BackendV6Data' } as const;
-
 export interface PeerData {
   readonly publicKey: string;
   /** Absent: the reader's own (flanneld of older versions does not say it). */
@@ -27,27 +25,18 @@ export function parsePeerData(
   family: Family,
 ): PeerData | { readonly objection: string } {
   const key = DATA_KEYS[family];
-  const data = dataOf(attributes, family);
-  if (typeof data !== 'object' || data === null) {
-    const found = data === undefined ? 'missing' : 'no JSON object';
-    return { objection: `its ${key} is ${found}, and has to be such as {"PublicKey":"…","Port":51820}` };
-  }
-  const { PublicKey: publicKey, Port: port } = data as Readonly<Record<string, unknown>>;
+  const found = fieldsOf(attributes, family, EXAMPLE);
+  if ('objection' in found) return found;
+  const { PublicKey: publicKey, Port: port } = found.fields;
   if (!isWireguardKey(publicKey)) {
     return {
-      objection: `the PublicKey in its ${key} is ${shown(publicKey)}, and has to be 32 bytes in base64`,
+      objection: `the PublicKey in its ${key} is ${shownField(publicKey)}, and has to be 32 bytes in base64`,
     };
   }
   if (port === undefined || port === null || port === 0) return { publicKey, port: undefined };
   if (!Number.isInteger(port) || Number(port) < 1 || Number(port) > 0xffff)
-    return { objection: `the Port in its ${key} is ${shown(port)}, and has to be one of 1 to 65535` };
+    return { objection: `the Port in its ${key} is ${shownField(port)}, and has to be one of 1 to 65535` };
   return { publicKey, port: Number(port) };
 }
 
-export function dataOf({ backendData, backendV6Data }: LeaseAttributes, family: Family): unknown {
-  return family === 4 ? backendData : backendV6Data;
-}
-
-function shown(value: unknown): string {
-  return value === undefined ? 'missing' : printable(JSON.stringify(value), 60);
-}
+const EXAMPLE = JSON.stringify(formatPeerData('…', 51_820));

@@ -1,8 +1,8 @@
 import type { Document, Problem } from '../../config/document.ts';
 import type { Checked } from '../../config/network-config.ts';
-import { CorduroyError } from '../../errors.ts';
 import type { Family } from '../../net/ip.ts';
 import { Secret } from '../../secret.ts';
+import { smallestInner } from '../inner-mtu.ts';
 import { isWireguardKey } from './keys.ts';
 
 /** Flannel's names. */
@@ -31,22 +31,20 @@ export type Mode = (typeof MODES)[number];
  * tag (16). Flannel reckons with it for IPv4, too.
  */
 export const OVERHEAD = 80;
-/** RFC 791, RFC 8200: what has to fit inside. */
-const SMALLEST: Readonly<Record<Family, number>> = { 4: 68, 6: 1280 };
 
 export function parseWireguardOptions(
   options: Document,
   families: readonly Family[],
 ): Checked<WireguardOptions> {
   const problems: Problem[] = [];
-  const least = OVERHEAD + Math.max(...families.map((family) => SMALLEST[family]));
+  const least = OVERHEAD + smallestInner(families);
   const value: WireguardOptions = {
     port: options.integer('ListenPort', problems, 1, 0xffff) ?? 51_820,
     portV6: options.integer('ListenPortV6', problems, 1, 0xffff) ?? 51_821,
     mtu: options.integer('MTU', problems, least, 0xffff),
     presharedKey: parsePresharedKey(options, problems),
     keepalive: options.integer('PersistentKeepaliveInterval', problems, 0, 0xffff) ?? 0,
-    mode: options.parsed('Mode', problems, (text) => parseMode(text, families)) ?? 'separate',
+    mode: parseMode(options, problems, families),
   };
   if (value.mode === 'separate' && families.length > 1 && value.port === value.portV6) {
     const rule = 'has to differ from ListenPort: in mode separate each family has a device of its own';
@@ -60,22 +58,31 @@ export function parseWireguardOptions(
   };
 }
 
+/** 32 bytes of zero. */
+const NO_KEY = `${'A'.repeat(43)}=`;
+
 /** Whatever stands there is in no message. As in flannel, an empty one is none. */
 function parsePresharedKey(options: Document, problems: Problem[]): Secret | undefined {
   const text = options.get('PSK');
   if (text === undefined || text === '') return undefined;
-  if (isWireguardKey(text)) return new Secret(text);
-  const rule = 'has to be 32 bytes in base64, as wg genpsk prints them (what stands there is not shown)';
+  if (isWireguardKey(text) && text !== NO_KEY) return new Secret(text);
+  const rule =
+    text === NO_KEY
+      ? 'is all zeros, which WireGuard takes for none: leave it away, or take what wg genpsk prints'
+      : 'has to be 32 bytes in base64, as wg genpsk prints them (what stands there is not shown)';
   problems.push({ key: 'Backend.PSK', value: undefined, rule });
   return undefined;
 }
 
-function parseMode(text: string, families: readonly Family[]): Mode {
-  const mode = MODES.find((one) => one === text.toLowerCase());
-  if (mode === undefined) throw new CorduroyError('malformed', `has to be one of ${MODES.join(', ')}`);
+function parseMode(options: Document, problems: Problem[], families: readonly Family[]): Mode {
+  const mode = options.choice('Mode', problems, MODES) ?? 'separate';
   // Hosts publish addresses of the families that the network has.
   const outer = mode === 'ipv4' ? 4 : mode === 'ipv6' ? 6 : undefined;
   if (outer !== undefined && !families.includes(outer))
-    throw new CorduroyError('malformed', `needs EnableIPv${outer} true: else hosts publish no such address`);
+    problems.push({
+      key: 'Backend.Mode',
+      value: mode,
+      rule: `needs EnableIPv${outer} true: else hosts publish no such address`,
+    });
   return mode;
 }

@@ -1,11 +1,8 @@
 import type { ExternalInterface } from '../../host/state.ts';
 import type { LeaseAttributes } from '../../lease/lease-record.ts';
-import type { Family, Ip } from '../../net/ip.ts';
-import { Prefix } from '../../net/prefix.ts';
+import { isPrivate } from '../../net/host-address.ts';
+import type { Family } from '../../net/ip.ts';
 import type { Mode } from './options.ts';
-
-/** RFC 1918 and RFC 4193: addresses that lead nowhere from outside. */
-const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'].map(Prefix.parse);
 
 /** The family of the packets to a peer, where one device carries both. */
 export function outerFamily(
@@ -19,8 +16,4 @@ export function outerFamily(
   // As flannel reckons: IPv4 where it leads to the peer from anywhere, else IPv6 where that does from here, else IPv4.
   if (!isPrivate(publicIp)) return 4;
   return isPrivate(publicIpv6) || isPrivate(v6.publicIp) ? 4 : 6;
-}
-
-function isPrivate(ip: Ip): boolean {
-  return PRIVATE.some((network) => network.contains(ip));
 }

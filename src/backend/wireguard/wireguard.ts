@@ -10,12 +10,14 @@ import type {
   BackendState,
   WireguardKey,
 } from '../backend.ts';
+import { DATA_KEYS, dataOf } from '../backend-data.ts';
 import { deviceSysctls } from '../device-sysctls.ts';
 import { publicAddress } from '../direct-routes.ts';
+import { innerMtu, mtuWarnings } from '../inner-mtu.ts';
 import { otherType } from '../other-type.ts';
 import { publicAddresses, requireOuter, tunnelAddress } from '../own-addresses.ts';
 import { perLease } from '../per-lease.ts';
-import { DATA_KEYS, dataOf, formatPeerData, parsePeerData } from './lease-data.ts';
+import { formatPeerData, parsePeerData } from './lease-data.ts';
 import { OVERHEAD, parseWireguardOptions, type WireguardOptions } from './options.ts';
 import { outerFamily } from './outer-family.ts';
 
@@ -23,7 +25,9 @@ const TYPE = 'wireguard';
 /** One for all devices, as flannel has it. */
 const KEY_NAME = 'wireguard';
 
-/** Packets travel encrypted, by the kernel or wireguard-go; which peer gets a packet, its destination says (AllowedIPs). */
+/**
+ * Packets travel encrypted, by the kernel or wireguard-go; which peer gets a packet, its destination says (AllowedIPs).
+ */
 export const wireguard: BackendKind = {
   type: TYPE,
   families: [4, 6],
@@ -54,7 +58,7 @@ function openWireguard(options: WireguardOptions, context: BackendContext): Back
   if (key === undefined) throw new CorduroyError('host-file', 'there is no WireGuard key of this host');
   for (const family of families) requireOuter(iface, family);
   const tunnels = tunnelsOf(options, context);
-  const mtu = Math.min(options.mtu ?? iface.mtu, iface.mtu) - OVERHEAD;
+  const mtu = innerMtu(options.mtu, iface, OVERHEAD);
   const waysTo = perLease((peer) =>
     tunnels.flatMap((tunnel) => {
       const subnets = peer.subnets.filter(({ family }) => tunnel.families.includes(family));
@@ -103,7 +107,7 @@ function openWireguard(options: WireguardOptions, context: BackendContext): Back
       ...(backendV6Data && { backendV6Data }),
     },
     capabilities: [],
-    warnings: warningsOf(options, context),
+    warnings: mtuWarnings(options.mtu, iface),
     objectionTo: (lease) => {
       const objections = objectionsIn(waysTo(lease));
       const isOther = otherType(lease.attributes, TYPE);
@@ -169,12 +173,4 @@ function wayTo(
 
 function objectionsIn(ways: readonly Way[]): string[] {
   return ways.flatMap((way) => ('objection' in way ? [way.objection] : []));
-}
-
-function warningsOf({ mtu }: WireguardOptions, { iface }: BackendContext): string[] {
-  if (mtu === undefined || mtu <= iface.mtu) return [];
-  return [
-    `the network config says Backend.MTU ${mtu}, and ${iface.name} takes no more than ${iface.mtu} bytes in a packet: ` +
-      `this host goes by ${iface.mtu}. Raise the MTU of ${iface.name}, or leave Backend.MTU away`,
-  ];
 }

@@ -1,9 +1,13 @@
 import type { NetworkConfig, SubnetRange } from '../../config/network-config.ts';
-import { fitsRange, subnetCount } from '../../ipam/pick-subnet.ts';
+import { fitsRange, freeSubnets } from '../../ipam/pick-subnet.ts';
 import type { Cluster } from '../../lease/cluster.ts';
+import { isOwn, leaseName } from '../../lease/lease-record.ts';
 import { isNobodys, type StoredLease } from '../../lease/lease-table.ts';
+import { isFor } from '../../lease/reservation.ts';
+import type { Ip } from '../../net/ip.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import { printable } from '../../printable.ts';
+import { backendLines } from './backend-forecast.ts';
 
 /** What a network config will do that is about to be written, a sentence each. */
 export interface Forecast {
@@ -21,12 +25,12 @@ export function forecast(
   const hosts = cluster.leases.leases().filter((lease) => isHosts(lease, cluster));
   const losses = [
     ...hosts.flatMap((lease) => lossOf(lease, after.ranges, nameOf(lease, cluster))),
-    ...tooMany(hosts.length, after.ranges),
+    ...tooFew(hosts, cluster, after.ranges),
   ];
   const staying = hosts.filter((lease) => lossOf(lease, after.ranges, '').length === 0);
   const lines = [
     ...(before === undefined ? [] : networkLines(before.ranges, after.ranges)),
-    ...(before === undefined ? [] : backendLines(before, after)),
+    ...(before === undefined ? [] : backendLines(before.backend, after.backend)),
     ...(staying.length === 0
       ? []
       : [`${hostsText(staying.length, 'keeps its subnet', 'keep their subnets')}`]),
@@ -48,21 +52,21 @@ function nameOf(lease: StoredLease, { nodes }: Cluster): string {
   return `${printable(name)} (${lease.subnets.join(', ')})`;
 }
 
-function lossOf(
-  { subnets, attributes }: StoredLease,
-  ranges: readonly SubnetRange[],
-  name: string,
-): string[] {
-  const inside = [attributes.publicIp, attributes.publicIpv6].find(
+function addressInside({ attributes }: StoredLease, ranges: readonly SubnetRange[]): Ip | undefined {
+  return [attributes.publicIp, attributes.publicIpv6].find(
     (ip) => ip !== undefined && ranges.some(({ network }) => network.contains(ip)),
   );
+}
+
+function lossOf(lease: StoredLease, ranges: readonly SubnetRange[], name: string): string[] {
+  const inside = addressInside(lease, ranges);
   if (inside !== undefined) {
     return [
       `${name} has the address ${inside}, which lies inside the network: it goes on by the network config before, ` +
         'whether --force is given or not',
     ];
   }
-  return subnets
+  return lease.subnets
     .filter((subnet) => !ranges.some((range) => fitsRange(range, subnet)))
     .map((subnet) => `${name} ${lossText(subnet, ranges)}`);
 }
@@ -74,13 +78,35 @@ function lossText(subnet: Prefix, ranges: readonly SubnetRange[]): string {
     : `gives up ${subnet}: what its containers do by IPv${subnet.family} ends, and they have to be restarted`;
 }
 
-function tooMany(hosts: number, ranges: readonly SubnetRange[]): string[] {
-  return ranges
-    .filter((range) => subnetCount(range) < hosts)
-    .map(
-      (range) =>
-        `${hosts} hosts need a subnet, and there are ${subnetCount(range)} of ${range.network}: some will have none`,
-    );
+/** Who has to lease a subnet, and what there is for them once those who keep theirs, and every reservation, are served. */
+function tooFew(hosts: readonly StoredLease[], cluster: Cluster, ranges: readonly SubnetRange[]): string[] {
+  return ranges.flatMap((range) => {
+    const fits = ({ subnets }: StoredLease) => subnets.some((subnet) => fitsRange(range, subnet));
+    const all = cluster.leases.leases();
+    const reserved = all.filter((lease) => lease.entry.leaseId === undefined && fits(lease));
+    const leasing = hosts
+      .filter((host) => !fits(host) && addressInside(host, ranges) === undefined)
+      .filter((host) => !reserved.some((lease) => isReservedFor(lease, host, cluster)));
+    const taken = all
+      .filter((lease) => fits(lease) || !hosts.includes(lease))
+      .flatMap(({ subnets }) => subnets)
+      .concat(cluster.leases.namedByRejected());
+    const free = freeSubnets(range, taken, leasing.length).length;
+    const none = leasing.length - free;
+    return none === 0
+      ? []
+      : [
+          `${hostsText(leasing.length, 'has', 'have')} to lease a subnet of ${range.network}, and ${free} are free: ` +
+            `${hostsText(none, 'goes', 'go')} on by the network config before, and may lose the others`,
+        ];
+  });
+}
+
+function isReservedFor(lease: StoredLease, host: StoredLease, { nodes, reservations }: Cluster): boolean {
+  const reservation = reservations.get(leaseName(lease.subnets));
+  const node = nodes.holderOf(host);
+  if (reservation === undefined) return isOwn(lease.attributes, host.attributes);
+  return node !== undefined && isFor(reservation, node.nodeId, node.hostName);
 }
 
 function networkLines(before: readonly SubnetRange[], after: readonly SubnetRange[]): string[] {
@@ -92,35 +118,22 @@ function networkLines(before: readonly SubnetRange[], after: readonly SubnetRang
     const isSame = next !== undefined && rangeText(next) === rangeText(range);
     return next === undefined || isSame ? [] : [`${rangeText(range)} → ${rangeText(next)}`];
   });
+  const isKept = added.length < after.length;
   const removed = before.filter(({ network }) => !after.some((one) => one.network.family === network.family));
   return [
     ...changed,
-    ...added.map(
-      ({ network }) =>
-        `${network} is added: every host that has an IPv${network.family} address leases a subnet of it beside the one it ` +
-        'has; containers get addresses of it when they are restarted',
-    ),
+    ...added.flatMap(({ network }) => [
+      `${network} is added: every host that has an IPv${network.family} address leases a subnet of it ` +
+        `${isKept ? 'beside' : 'in place of'} the one it has; containers get addresses of it when they are restarted`,
+      `a host without an IPv${network.family} address goes on by the network config before` +
+        `${isKept ? ', and says so' : ', whether --force is given or not, and loses the others'}`,
+    ]),
     ...removed.map(({ network }) => `${network} is given up`),
   ];
 }
 
 function rangeText({ network, subnetLen, subnetMin, subnetMax }: SubnetRange): string {
   return `${network} (subnets of /${subnetLen} from ${subnetMin} to ${subnetMax})`;
-}
-
-/** Names of options only: a value may be a secret. */
-function backendLines({ backend: before }: NetworkConfig, { backend: after }: NetworkConfig): string[] {
-  const tail =
-    'every host changes over within a second of hearing of it; containers that run keep the MTU they have until they are ' +
-    'restarted';
-  if (before.type !== after.type)
-    return [`backend ${printable(before.type)} → ${printable(after.type)}: ${tail}`];
-  const keys = new Set([before, after].flatMap(({ options }) => options.keysBut(['Type'])));
-  const changed = [...keys].filter((key) => {
-    const name = key.slice(key.indexOf('.') + 1);
-    return JSON.stringify(before.options.get(name)) !== JSON.stringify(after.options.get(name));
-  });
-  return changed.length === 0 ? [] : [`${changed.map((key) => printable(key)).join(', ')} changes: ${tail}`];
 }
 
 function reservationLines(cluster: Cluster, ranges: readonly SubnetRange[]): string[] {

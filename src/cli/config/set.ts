@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { describeNetwork, networkConfigKey, parseNetworkConfig } from '../../config/network-config.ts';
 import { CorduroyError } from '../../errors.ts';
 import { readSnapshot, type Snapshot } from '../../lease/administration/snapshot.ts';
-import { forcedConfigKey, formatForcedConfig, isForcedConfig } from '../../lease/forced-config.ts';
+import { FORCED_MARK, forcedConfigKey, isForcedConfig } from '../../lease/forced-config.ts';
 import type { Condition, Operation, Store } from '../../store/store.ts';
 import { print, printJson, withEtcdFlags, withStore } from '../context.ts';
 import { checkDocument, DOCUMENT, readDocument } from './document.ts';
@@ -54,7 +54,7 @@ Examples:
 }
 
 /** What is to be written, and what it will do. */
-export interface ConfigChange extends Forecast {
+interface ConfigChange extends Forecast {
   readonly key: string;
   readonly conditions: readonly Condition[];
   /** None: it stands there already. */
@@ -71,29 +71,22 @@ export function decideSet({ prefix, cluster }: Snapshot, text: string, force: bo
   const key = networkConfigKey(prefix);
   const forcedKey = forcedConfigKey(prefix);
   const entry = cluster.entry(key);
-  const mark = cluster.entry(forcedKey);
   const isSame = entry?.value === text;
-  const isMarked = isForcedConfig(text, mark?.value);
   const before = entry && parseNetworkConfig(entry.value).value;
-  const marking: Operation[] = force
-    ? [{ do: 'put', key: forcedKey, value: formatForcedConfig(text) }]
-    : mark === undefined
-      ? []
-      : [{ do: 'delete', key: forcedKey }];
-  const operations: Operation[] = isSame
-    ? force
-      ? marking
-      : []
-    : [{ do: 'put', key, value: text }, ...marking];
-  const isDone = isSame && (isMarked || !force);
-  const foreseen = isDone ? { lines: [], losses: [] } : forecast(before, after, cluster);
+  const foreseen = forecast(before, after, cluster);
+  // What stands there unforced (etcdctl writes anything) is not carried out by hosts that would lose something.
+  const isInForce = foreseen.losses.length === 0 || isForcedConfig(entry, cluster.entry(forcedKey));
+  if (isSame && isInForce)
+    return { lines: [], losses: [], key, conditions: [], operations: [], isRefused: false, says: '' };
+  const mark: Operation[] = force ? [{ do: 'put', key: forcedKey, value: FORCED_MARK }] : [];
+  const did = isSame ? 'wrote again, by force,' : entry ? 'changed' : 'wrote';
   return {
     ...foreseen,
     key,
-    conditions: [cluster.asSeen(key), cluster.asSeen(forcedKey)],
-    operations: isDone ? [] : operations,
+    conditions: [cluster.asSeen(key)],
+    operations: [{ do: 'put', key, value: text }, ...mark],
     isRefused: foreseen.losses.length > 0 && !force,
-    says: `${entry ? 'changed' : 'wrote'} ${key}: ${describeNetwork(after)}`,
+    says: `${did} ${key}: ${describeNetwork(after)}`,
   };
 }
 

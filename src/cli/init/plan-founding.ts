@@ -11,7 +11,6 @@ import { CorduroyError } from '../../errors.ts';
 import { readIfThere } from '../../host/atomic-file.ts';
 import { run } from '../../host/exec.ts';
 import { chooseInterface, readHostNetwork } from '../../host/interfaces.ts';
-import { outerAddresses } from '../../host/state.ts';
 import { note } from '../context.ts';
 import { requireDefaultFiles } from '../enrolled-host.ts';
 
@@ -84,10 +83,9 @@ async function ownAddress({ flags }: Options, wished: string | undefined): Promi
   const chosen = await chooseInterface(
     wished === undefined ? wishes : { ...wishes, iface: [wished] },
     await readHostNetwork(),
-    [],
+    [4],
   );
-  const [first] = outerAddresses(chosen);
-  return String(first?.address);
+  return String(chosen.v4?.address);
 }
 
 /** Debian starts one of its own as soon as it is installed, on the loopback device. */

@@ -102,7 +102,7 @@ function requireSame(is: LabSpec, asked: LabSpec, given: (option: string) => boo
     (given('mtu') && is.mtu !== asked.mtu) ||
     (['config', ...Object.keys(OF_CONFIG)].some(given) && is.config !== asked.config);
   if (!differs) return;
-  const text = `lab ${is.name} is up with --links ${is.links} --mtu ${is.mtu} --config '${is.config}'`;
+  const text = `lab ${is.name} is up with --links ${is.links} --mtu ${is.mtu} and its own network config`;
   throw new CorduroyError('usage', `${text}: end it first, with: corduroy lab down --name ${is.name}`);
 }
 

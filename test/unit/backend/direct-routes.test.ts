@@ -23,7 +23,7 @@ describe('which peers are reached without a gateway', () => {
     ['an address without a network', '192.0.2.9', ['192.0.2.5/32'], false],
     ['the broadcast address', '192.0.2.255', ['192.0.2.0/24'], false],
     ['the first address', '192.0.2.0', ['192.0.2.0/24'], false],
-    ['the broadcast address of one of two networks', '192.0.2.255', ['192.0.2.0/24', '192.0.0.0/16'], true],
+    ['the broadcast address of one of two networks', '192.0.2.255', ['192.0.2.0/24', '192.0.0.0/16'], false],
     ['the other end of a link of two', '192.0.2.4', ['192.0.2.4/31'], true],
     ['IPv6', '2001:db8::9', ['2001:db8::/64'], true],
     ['the last address of an IPv6 link', '2001:db8::ffff:ffff:ffff:ffff', ['2001:db8::/64'], true],

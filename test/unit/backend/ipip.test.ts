@@ -84,6 +84,12 @@ test.each<[string, object, RegExp | undefined]>([
     { ...lease('0.0.0.0'), PublicIPv6: '2001:db8::2' },
     /^it has no IPv4 address to send to$/,
   ],
+  [
+    'the broadcast address of the link',
+    lease('192.0.2.255'),
+    /^its public address 192.0.2.255 is the first or/,
+  ],
+  ['the broadcast address of another link', lease('203.0.113.255'), undefined],
 ])('leases that no packet can be sent to: %s', (_what, value, expected) => {
   const [peer] = inputWith({ '10.5.2.0-24': value }).peers;
   const reason = peer && open().objectionTo(peer);

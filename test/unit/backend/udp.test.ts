@@ -20,7 +20,7 @@ describe('what a network config asks of its backend', () => {
     [{ Port: 65_536 }, {}, ['Backend.Port is 65536: has to be a whole number from 1 to 65535']],
     [{ Port: '8285' }, {}, ['Backend.Port is "8285": has to be a whole number from 1 to 65535']],
     [{ Engine: 'c' }, {}, ['Backend.Engine is "c": has to be one of native, dgram']],
-    [{ Engine: 1 }, {}, ['Backend.Engine is 1: has to be a string']],
+    [{ Engine: 1 }, {}, ['Backend.Engine is 1: has to be one of native, dgram']],
     [{ ECN: 'yes' }, {}, ['Backend.ECN is "yes": has to be true or false']],
     [{ Engine: 'dgram', ECN: true }, {}, ['Backend.ECN is true: has to be false with the dgram engine']],
     [{ DirectRouting: 'x' }, {}, ['Backend.DirectRouting is "x": has to be true or false']],

@@ -64,7 +64,7 @@ describe('options of vxlan', () => {
     [{ Learning: 'no' }, 'Backend.Learning is "no": has to be true or false'],
     [{ DirectRouting: 'yes' }, 'Backend.DirectRouting is "yes": has to be true or false'],
     [{ TxChecksum: 'maybe' }, 'Backend.TxChecksum is "maybe": has to be one of auto, on, off'],
-    [{ TxChecksum: false }, 'Backend.TxChecksum is false: has to be a string'],
+    [{ TxChecksum: false }, 'Backend.TxChecksum is false: has to be one of auto, on, off'],
   ])('%o', (options, problem) => {
     expect(problemsOf({ Type: 'vxlan', ...options })).toEqual([problem]);
   });
@@ -240,7 +240,10 @@ describe('the host with vxlan', () => {
     ['auto', 'an unknown kernel', undefined, undefined],
   ])('TxChecksum %s with %s', (wish, _what, kernel, expected) => {
     const context = kernel === undefined ? {} : { kernel };
-    expect(linkOf({ TxChecksum: wish }, context).txChecksum).toBe(expected);
+    const link = linkOf({ TxChecksum: wish }, context);
+    expect(link.txChecksum).toBe(expected);
+    // Who asks for nothing is no worse off without ethtool.
+    if (expected !== undefined) expect(link.txChecksumOptional).toBe(wish === 'auto');
   });
 
   test('DirectRouting: a plain route to who is on the link, and the tunnel to who is not', () => {
@@ -396,10 +399,23 @@ describe('leases that no packet can be sent to', () => {
       { over: DUAL },
     ).peers.map((peer) => backend.claimsOf?.(peer));
     expect(claims).toEqual([
-      [`VtepMAC ${MAC} in BackendData`],
-      [`VtepMAC ${MAC} in BackendData`],
-      [`VtepMAC ${MAC} in BackendV6Data`],
+      [`VtepMAC ${MAC} in BackendData`, 'first address 10.5.2.0'],
+      [`VtepMAC ${MAC} in BackendData`, 'first address 10.5.3.0'],
+      [`VtepMAC ${MAC} in BackendV6Data`, 'first address fd00:5:0:4::'],
     ]);
+  });
+
+  test('two subnets with one first address claim the same, since it has one neighbour entry; sent to plainly, none', () => {
+    const leases = {
+      '10.5.2.0-24': lease('192.0.2.2'),
+      '10.5.2.0-25': lease('192.0.2.3', 'c6:d2:32:6f:8f:45'),
+    };
+    const claimsOf = (options: object) => {
+      const { claimsOf } = open(options);
+      return inputWith(leases).peers.map((peer) => claimsOf?.(peer)[1]);
+    };
+    expect(claimsOf({})).toEqual(['first address 10.5.2.0', 'first address 10.5.2.0']);
+    expect(claimsOf({ DirectRouting: true })).toEqual([undefined, undefined]);
   });
 });
 

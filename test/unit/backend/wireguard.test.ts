@@ -82,7 +82,7 @@ describe('options of wireguard', () => {
       'Backend.PersistentKeepaliveInterval is -1: has to be a whole number from 0 to 65535',
     ],
     [{ Mode: 'both' }, V4, 'Backend.Mode is "both": has to be one of separate, auto, ipv4, ipv6'],
-    [{ Mode: 4 }, V4, 'Backend.Mode is 4: has to be a string'],
+    [{ Mode: 4 }, V4, 'Backend.Mode is 4: has to be one of separate, auto, ipv4, ipv6'],
     [
       { Mode: 'ipv6' },
       V4,
@@ -106,6 +106,12 @@ describe('options of wireguard', () => {
   ])('a PSK that is none (%s) is not shown', (_what, PSK) => {
     expect(problemsOf({ Type: 'wireguard', PSK })).toEqual([
       'Backend.PSK has to be 32 bytes in base64, as wg genpsk prints them (what stands there is not shown)',
+    ]);
+  });
+
+  test('a PSK of zeros is refused: the kernel takes it for none', () => {
+    expect(problemsOf({ Type: 'wireguard', PSK: `${'A'.repeat(43)}=` })).toEqual([
+      'Backend.PSK is all zeros, which WireGuard takes for none: leave it away, or take what wg genpsk prints',
     ]);
   });
 

@@ -29,14 +29,38 @@ describe('what is foretold, and whether it takes --force', () => {
     ],
     [
       'another backend',
-      { ...HALF, Backend: { Type: 'alloc' } },
-      [/^backend udp → alloc: every host changes over .* keep the MTU/, /^2 hosts keep their subnets$/],
+      { ...HALF, Backend: { Type: 'vxlan' } },
+      [/^backend udp → vxlan: every host changes over .* keep the MTU/, /^2 hosts keep their subnets$/],
+      [],
+    ],
+    ...Object.entries({
+      alloc: /^alloc carries no packets: containers of different hosts lose each other, unless/,
+      extension: /^extension without a SubnetAddCommand carries no packets/,
+      ipip: /^ipip needs the module of that name in the kernel of every host/,
+      wireguard: /^wireguard needs its module in the kernel .*, or wireguard-go/,
+      'host-gw': /^host-gw carries only between hosts on one link/,
+    }).map(([type, takes]): [string, object, RegExp[], RegExp[]] => [
+      type,
+      { ...HALF, Backend: { Type: type } },
+      [new RegExp(`^backend udp → ${type}: `), takes, /^2 hosts keep/],
+      [],
+    ]),
+    [
+      'extension with a command',
+      { ...HALF, Backend: { Type: 'extension', SubnetAddCommand: 'true' } },
+      [/^backend udp → extension: /, /^2 hosts keep/],
       [],
     ],
     [
       'an option of the backend',
+      { ...HALF, Backend: { Type: 'udp', DirectRouting: true } },
+      [/^Backend\.DirectRouting changes: every host/, /^2 hosts keep/],
+      [],
+    ],
+    [
+      'its port',
       { ...HALF, Backend: { Type: 'udp', Port: 9000 } },
-      [/^Backend\.Port changes: every host/, /^2 hosts keep/],
+      [/^Backend\.Port changes: every host/, /^packets may be lost for a moment/, /^2 hosts keep/],
       [],
     ],
     [
@@ -44,9 +68,20 @@ describe('what is foretold, and whether it takes --force', () => {
       { ...HALF, EnableIPv6: true, IPv6Network: 'fd00::/48' },
       [
         /^fd00::\/48 is added: every host that has an IPv6 address leases a subnet of it beside/,
+        /^a host without an IPv6 address goes on by the network config before, and says so$/,
         /^2 hosts keep/,
       ],
       [],
+    ],
+    [
+      'another family',
+      { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fd00::/48' },
+      [
+        /^fd00::\/48 is added: .* leases a subnet of it in place of the one it has;/,
+        /^a host without an IPv6 address goes on .*, whether --force is given or not, and loses the others$/,
+        /^10\.5\.0\.0\/17 is given up$/,
+      ],
+      [/^h1 .* gives up 10\.5\.1\.0\/24: /, /^h2 .* gives up /],
     ],
     [
       'a network that h1 is not in',
@@ -95,12 +130,44 @@ describe('what is foretold, and whether it takes --force', () => {
       /^1 host runs flanneld, .*restart it there by hand: 192\.0\.2\.9 \(10\.5\.2\.0\/24\)$/,
     );
     const few = await decide(net, { ...HALF, SubnetMin: '10.5.1.0', SubnetMax: '10.5.1.0' });
-    expect(few.losses.at(-1)).toMatch(/^2 hosts need a subnet, and there are 1 of 10\.5\.0\.0\/17/);
+    // h1 keeps its subnet, the only one.
+    expect(few.losses.at(-1)).toMatch(
+      /^1 host has to lease a subnet of 10\.5\.0\.0\/17, and 0 are free: 1 host goes on by the network config before/,
+    );
     expect(few.lines).toContainEqual(
       expect.stringMatching(
         /^the reservation of 10\.5\.100\.0\/24 .*corduroy leases release 10\.5\.100\.0\/24$/,
       ),
     );
+  });
+
+  test('what is reserved for others is not free; what is reserved for a host that has to move is for that host', async () => {
+    const three = { ...HALF, SubnetMin: '10.5.2.0', SubnetMax: '10.5.4.0' };
+    const net = await cluster();
+    for (const third of [3, 4]) await net.cluster.reserve(`10.5.${third}.0-24`, value('0.0.0.0'));
+    const { losses } = await decide(net, three);
+    expect(losses).toEqual([
+      expect.stringMatching(/^h1 .* has to lease another/),
+      expect.stringMatching(/^1 host has to lease a subnet of .*, and 0 are free: 1 host goes on/),
+    ]);
+    await net.putSide('10.5.4.0-24', 'h1');
+    expect((await decide(net, three)).losses).toHaveLength(1);
+  });
+
+  test('what stands there unforced, and no host follows, is not in force: the same text is refused, too', async () => {
+    const net = await cluster();
+    const other = { Network: '10.9.0.0/16' };
+    await net.cluster.put(CONFIG_KEY, JSON.stringify(other));
+    expect(await decide(net, other)).toMatchObject({
+      isRefused: true,
+      losses: [expect.stringMatching(/^h1 /), expect.stringMatching(/^h2 /)],
+    });
+    const forced = await decide(net, other, true);
+    expect(forced).toMatchObject({
+      isRefused: false,
+      says: expect.stringMatching(/^wrote again, by force, /),
+    });
+    expect(forced.operations.map(({ key }) => key)).toEqual([CONFIG_KEY, forcedConfigKey(PREFIX)]);
   });
 
   test('the first one ever affects nobody; an unreadable one before still lets the leases speak', async () => {
@@ -130,10 +197,10 @@ describe('what is written', () => {
     expect(succeeded).toBe(true);
     const stored = await net.cluster.store.get(CONFIG_KEY);
     const mark = await net.cluster.store.get(forcedConfigKey(PREFIX));
-    return isForcedConfig(stored?.value ?? '', mark?.value);
+    return isForcedConfig(stored, mark);
   }
 
-  test('with --force the mark of this very config, in one transaction; without, none stays behind', async () => {
+  test('with --force the mark of this very config, in one transaction; without, what stays behind says nothing of it', async () => {
     const net = await cluster();
     expect(await write(net, SHORTER, true)).toBe(true);
     const entries = await Promise.all(
@@ -142,8 +209,6 @@ describe('what is written', () => {
     expect(entries[0]?.modRevision).toBe(entries[1]?.modRevision);
     expect(await write(net, { ...SHORTER, SubnetMin: '10.5.2.0' }, true)).toBe(true);
     expect(await write(net, { Network: '10.5.0.0/16', SubnetLen: 25 }, false)).toBe(false);
-    expect(await net.cluster.store.get(forcedConfigKey(PREFIX))).toBeUndefined();
-    expect(await write(net, { Network: '10.5.0.0/16', SubnetLen: 25 }, true)).toBe(true);
   });
 
   test('again: nothing', async () => {

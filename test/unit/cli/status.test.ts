@@ -82,6 +82,13 @@ describe('the engine', () => {
 });
 
 describe('the peers', () => {
+  test('what another host has written reaches no terminal as it is', () => {
+    const hostile = { ...PEER, backend: `vx\u001b[31mlan\n${'x'.repeat(300)}` };
+    const text = formatStatus({ ...STATUS, peers: [hostile, OTHER] });
+    expect(text).not.toContain('\u001b[31mlan');
+    expect(text).not.toContain('x'.repeat(41));
+  });
+
   test('no word about a path that takes everything', () => {
     expect(lineOf(STATUS, 'PEER')).toMatch(/RECEIVED$/);
   });

@@ -101,6 +101,8 @@ test.each([
   ['{"Network": "10.5.0.0/16", "Backend": {"Type": "wireguard", "PSK": s3cret}}'],
   ['{"Network": "10.5.0.0/16", "Backend": {"psk": "s3cret"}'],
   ['{"Network": "10.5.0.0/16", "Backend": [{"Psk": "s3cret"}]}'],
+  ['{"Network": "10.5.0.0/16", "Backend": "wireguard PSK=s3cret"}'],
+  [JSON.stringify('{"Network": "10.5.0.0/16", "Backend": {"PSK": "s3cret"}}')],
 ])('a pre-shared key is in no message: %s', (text) => {
   const { problems } = parseNetworkConfig(text);
   expect(problems).toHaveLength(1);

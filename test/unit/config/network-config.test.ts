@@ -82,6 +82,14 @@ describe('a document that breaks a rule: key, value and rule are named', () => {
     [{ ...v6, IPv6Network: '10.5.0.0/16' }, 'IPv6Network is "10.5.0.0/16": has to be an IPv6 network'],
     [{ Network: '10.5.0.0/29' }, 'Network is "10.5.0.0/29": may be no smaller than a /28'],
     [{ ...v6, IPv6Network: 'fd00::/125' }, 'IPv6Network is "fd00::/125": may be no smaller than a /124'],
+    ...['0.0.0.0/16', '127.0.0.0/8', '224.5.0.0/16', '239.0.0.0/16'].map((Network): [object, RegExp] => [
+      { Network },
+      /^Network is ".*": lies in .*, which is for .*: take another, such as 10\.5\.0\.0\/16$/,
+    ]),
+    ...['fe80::/48', 'ff05::/48', '::1/112'].map((IPv6Network): [object, RegExp] => [
+      { ...v6, IPv6Network },
+      /^IPv6Network is ".*": lies in .*, which is for .*: take another, such as fd00:10:5::\/48$/,
+    ]),
     [{ ...v4Network, SubnetLen: 31 }, 'SubnetLen is 31: has to be below 31'],
     [{ ...v4Network, SubnetLen: '24' }, 'SubnetLen is "24": has to be a whole number'],
     [{ ...v4Network, SubnetLen: 24.5 }, 'SubnetLen is 24.5: has to be a whole number'],
@@ -156,6 +164,27 @@ describe('Backend', () => {
     expect(options?.get('Port')).toBe(9);
     expect(options?.keysBut(['Type'])).toEqual(['Backend.pORT']);
   });
+});
+
+test('of a key that stands there twice the last one counts, as in Go; the others are named', () => {
+  const { value, unknownKeys } = parse({ Network: '10.5.0.0/16', network: '10.6.0.0/16' });
+  expect([String(value?.ranges[0]?.network), unknownKeys]).toEqual([
+    '10.6.0.0/16',
+    ['Network (network comes later and counts)'],
+  ]);
+});
+
+test('the network of a family that is not enabled is named, and does no harm', () => {
+  const v4 = { Network: '10.5.0.0/16' };
+  const v6 = { IPv6Network: 'fd00::/48' };
+  expect(parse({ ...v4, ...v6 })).toMatchObject({
+    problems: [],
+    unknownKeys: ['IPv6Network (EnableIPv6 is not true)'],
+  });
+  expect(parse({ ...v4, ...v6, EnableIPv6: true }).unknownKeys).toEqual([]);
+  expect(parse({ ...v4, ...v6, EnableIPv6: true, EnableIPv4: false }).unknownKeys).toEqual([
+    'Network (EnableIPv4 is not true)',
+  ]);
 });
 
 test('unknown keys are named as they are spelt, and do no harm', () => {

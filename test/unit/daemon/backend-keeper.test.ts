@@ -1,9 +1,10 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { Backend, BackendDesign, BackendInput } from '../../../src/backend/backend.ts';
 import { BackendKeeper, type OpenContext } from '../../../src/daemon/backend-keeper.ts';
 import type { UsableConfig } from '../../../src/daemon/network-view.ts';
 import { CorduroyError } from '../../../src/errors.ts';
 import { formatRoute } from '../../../src/host/state.ts';
+import { Prefix } from '../../../src/net/prefix.ts';
 import { Secret } from '../../../src/secret.ts';
 import { DUAL, DUAL_IFACE, inputWith } from '../backend/fixtures.ts';
 import { RecordedLog } from '../lease/recorded-log.ts';
@@ -197,6 +198,25 @@ test('where both route the whole network, hosts of the old backend are routed ap
   );
 });
 
+test('half-way through a change, the cost of a round grows as the number of peers does', async () => {
+  const { made } = keeper();
+  const vxlan = await made.ensure(configOf({ open: () => backendOf('vxlan') }), CONTEXT);
+  const names = Array.from({ length: 200 }, (_, at) => `10.5.${at + 10}.0-24`);
+  const leases = (typeOf: (at: number) => string) =>
+    inputWith(Object.fromEntries(names.map((name, at) => [name, { ...LEASE, BackendType: typeOf(at) }])));
+  made.succeed(
+    vxlan,
+    leases(() => 'vxlan'),
+  );
+  const hostGw = await made.ensure(configOf({ open: () => backendOf('host-gw') }), CONTEXT);
+  const halfWay = leases((at) => (at % 2 === 0 ? 'vxlan' : 'host-gw'));
+  const compared = vi.spyOn(Prefix.prototype, 'covers');
+  const { routes } = made.succeed(hostGw, halfWay).state.host;
+  expect(compared.mock.calls.length).toBeLessThanOrEqual(names.length);
+  compared.mockRestore();
+  expect(routes).toHaveLength(names.length);
+});
+
 test('who does not follow within a minute is not reached, and is named', async () => {
   const { made, clock, log } = keeper();
   await made.ensure(configOf({ open: () => backendOf('udp') }), CONTEXT);
@@ -208,6 +228,68 @@ test('who does not follow within a minute is not reached, and is named', async (
   const { state, rejected } = made.succeed(vxlan, input);
   expect([state.host.links.length, rejected.map(({ reason }) => reason)]).toEqual([1, ['not by vxlan']]);
   expect(log.lines.join('\n')).toContain('hosts that have not followed within 60 s: 1');
+});
+
+test('the minute begins when this host has followed itself: what nobody can bring about takes nothing away', async () => {
+  const { made, clock } = keeper();
+  const udp = await made.ensure(configOf({ open: () => backendOf('udp') }), CONTEXT);
+  const vxlan = await made.ensure(configOf({ open: () => backendOf('vxlan') }), CONTEXT);
+  const input = inputWith({ '10.5.3.0-24': LEASE });
+  const routes = (published: Backend) =>
+    made.succeed(vxlan, input, published.attributes).state.host.routes.map(formatRoute);
+  for (const at of [0, 60_000, 3_600_000]) {
+    clock.at = at;
+    expect([routes(udp), made.dueAt]).toEqual([['10.5.3.0/24 dev udp'], Number.POSITIVE_INFINITY]);
+  }
+  expect(routes(vxlan)).toEqual(['10.5.3.0/24 dev udp']);
+  expect(made.dueAt).toBe(3_660_000);
+  clock.at = made.dueAt;
+  expect(routes(vxlan)).toEqual([]);
+});
+
+test('a backend in between that nobody was told of is passed over, and there is a way back', async () => {
+  const { made, log } = keeper();
+  const udp = await made.ensure(configOf({ open: () => backendOf('udp') }), CONTEXT);
+  const stays = inputWith({ '10.5.3.0-24': LEASE });
+  made.succeed(udp, stays, udp.attributes);
+  const ipip = await made.ensure(configOf({ open: () => backendOf('ipip') }), CONTEXT);
+  made.succeed(ipip, stays, udp.attributes);
+  const vxlan = await made.ensure(configOf({ open: () => backendOf('vxlan') }), CONTEXT);
+  const { host } = made.succeed(vxlan, stays, udp.attributes).state;
+  expect([host.links.map(({ name }) => name), host.routes.map(formatRoute)]).toEqual([
+    ['vxlan', 'udp'],
+    ['10.5.3.0/24 dev udp'],
+  ]);
+  expect(log.lines.join('\n')).toMatch(/changes from ipip to vxlan: hosts .* are reached by udp/);
+  const again = await made.ensure(configOf({ open: () => backendOf('udp') }), CONTEXT);
+  expect(made.leaving).toBeUndefined();
+  expect(made.succeed(again, stays, udp.attributes).state.host.links).toHaveLength(1);
+});
+
+test('of another design of the same type, a lease that was written anew has followed', async () => {
+  const { made } = keeper();
+  const served: string[] = [];
+  const design = (data: string): Backend => {
+    const backend = backendOf('wireguard', data);
+    return {
+      ...backend,
+      desired: (input) => {
+        const peers = input.peers.map(({ attributes }) => attributes.backendData);
+        if (data === 'two ports') served.push(peers.join());
+        return backend.desired(input);
+      },
+    };
+  };
+  const lease = { ...LEASE, BackendType: 'wireguard', BackendData: 'two ports' };
+  const [stays, followed] = ['10.5.2.0-24', '10.5.3.0-24'];
+  const separate = await made.ensure(configOf({ open: () => design('two ports') }), CONTEXT);
+  made.succeed(separate, inputWith({ [stays]: lease, [followed]: lease }));
+  const auto = await made.ensure(configOf({ open: () => design('one port') }), CONTEXT);
+  // The second of them is written later: a lease's revision is its place in the list.
+  const after = inputWith({ [stays]: lease, other: {}, [followed]: { ...lease, BackendData: 'one port' } });
+  expect(after.peers).toHaveLength(2);
+  made.succeed(auto, after);
+  expect(served).toEqual(['two ports,two ports', 'two ports,two ports']);
 });
 
 test('of two hosts that claim the same, the one with the older lease is a peer; what is claimed of a rejected one is free', async () => {

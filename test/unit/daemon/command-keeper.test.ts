@@ -1,13 +1,16 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { CommandState, OperatorCommand } from '../../../src/backend/backend.ts';
 import { CommandKeeper } from '../../../src/daemon/command-keeper.ts';
 import { leaveCommands } from '../../../src/daemon/command-teardown.ts';
 import { messageOf } from '../../../src/errors.ts';
+import * as files from '../../../src/host/atomic-file.ts';
 import { RecordedLog } from '../lease/recorded-log.ts';
 import { until } from './lone-host.ts';
 import { temporaryFolder } from './temporary-folder.ts';
+
+vi.mock('../../../src/host/atomic-file.ts', { spy: true });
 
 const PEERS = '/net/subnets';
 
@@ -152,6 +155,39 @@ describe("the operator's commands", () => {
     const next = host.keeper(1500);
     await settle(host, next, wish);
     expect(host.done).toEqual(['remove a of a', 'add a of a']);
+  });
+
+  test('of a peer that goes before its turn, nothing is taken away', async () => {
+    const host = new CommandHost();
+    const keeper = host.keeper(60_000);
+    const slow = { added: host.command('add', 'a', 'sleep 0.7'), removed: host.command('remove', 'a') };
+    const late = { added: host.command('add', 'b'), removed: host.command('remove', 'b', 'false') };
+    const peers = { a: [`${PEERS}/a`, slow], b: [`${PEERS}/b`, late] } as const;
+    await keeper.ensure(host.wish([], { peers: new Map([peers.a, peers.b]) }));
+    expect(await settle(host, keeper, host.wish([], { peers: new Map([peers.a]) }))).toBeUndefined();
+    expect(host.done).toEqual(['post', 'add a of a']);
+    await settle(host, keeper, host.wish([], { peers: new Map([peers.a, peers.b]) }));
+    expect(host.done).toEqual(['add b of b']);
+  });
+
+  test('that a daemon had no time for are not on record when it ends', async () => {
+    const host = new CommandHost();
+    const keeper = host.keeper(60_000);
+    const slow = { added: host.command('add', 'a', 'sleep 0.7'), removed: host.command('remove', 'a') };
+    await keeper.ensure(host.wish([], { peers: new Map([[`${PEERS}/a`, slow], ...host.wish(['b']).peers]) }));
+    await keeper.close();
+    expect(Object.keys(JSON.parse(readFileSync(host.path, 'utf8')).peers)).toEqual([`${PEERS}/a`]);
+  });
+
+  test('of many peers: the record is written for many at once', async () => {
+    const host = new CommandHost();
+    const written = vi.mocked(files.writeAtomically);
+    written.mockClear();
+    const names = Array.from({ length: 20 }, (_, at) => `p${at}`);
+    await settle(host, host.keeper(), host.wish(names));
+    expect(host.done).toHaveLength(1 + names.length);
+    // What is about to begin and what has been done: of the host itself, of the peers, and at the end.
+    expect(written.mock.calls.length).toBeLessThanOrEqual(8);
   });
 
   test('keep no round waiting, and say that the host is not ready', async () => {

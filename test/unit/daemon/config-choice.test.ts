@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { forcedConfigKey, formatForcedConfig } from '../../../src/lease/forced-config.ts';
+import { FORCED_MARK, forcedConfigKey } from '../../../src/lease/forced-config.ts';
 import { Ip } from '../../../src/net/ip.ts';
 import { CONFIG_KEY, PREFIX } from '../lease/fixtures.ts';
 import { interfaceAt, LoneHost, type Running, until } from './lone-host.ts';
@@ -124,7 +124,7 @@ describe('the network config takes the subnet of this host away', () => {
     await store.transaction(
       [],
       [
-        { do: 'put', key: forcedConfigKey(PREFIX), value: formatForcedConfig(config) },
+        { do: 'put', key: forcedConfigKey(PREFIX), value: FORCED_MARK },
         { do: 'put', key: CONFIG_KEY, value: config },
       ],
     );
@@ -138,13 +138,73 @@ describe('the network config takes the subnet of this host away', () => {
       /this host's subnet 10\.5\.1\.0\/24 does not fit it\. .*config get \| corduroy config set --force -$/,
     );
     expect([networks(host), one.subnet]).toEqual([['10.5.0.0/16'], '10.5.1.0/24']);
-    // A mark of another config means nothing.
-    await host.put(forcedConfigKey(PREFIX), formatForcedConfig(FULL));
+    // A mark that did not come with the config means nothing: hosts may write it.
+    await host.put(forcedConfigKey(PREFIX), FORCED_MARK);
     await host.lease('10.5.3.0-24', '192.0.2.3');
     await until(() => host.engine?.routes.length === 2);
     expect(one.subnet).toBe('10.5.1.0/24');
-    await host.put(forcedConfigKey(PREFIX), formatForcedConfig(OTHER));
+    await force(host, OTHER);
     await until(() => one.subnet === '10.6.1.0/24' && networks(host).length === 2);
+  });
+
+  test('a mark says nothing of what is written after it, though it be the same text again', async () => {
+    const [host, one] = await running();
+    await force(host, NARROW);
+    await host.put(CONFIG_KEY, OTHER);
+    await until(() => problemsOf(one).includes('does not fit it'));
+    await force(host, NARROW);
+    await until(() => problemsOf(one) === '');
+    expect(one.subnet).toBe('10.5.1.0/24');
+  });
+
+  describe('and a daemon starts', () => {
+    /** One that has gone on with the config before has ended, and has heard of other hosts meanwhile. */
+    async function restarted(config: string, meanwhile: (host: LoneHost) => Promise<void> = async () => {}) {
+      const [host, one] = await running();
+      await host.put(CONFIG_KEY, config);
+      await until(() => problemsOf(one).includes('Going on with the one before'));
+      await host.lease('10.5.3.0-24', '192.0.2.3');
+      await until(() => host.engine?.routes.length === 2);
+      await one.stop();
+      await meanwhile(host);
+      host.reboot();
+      return [host, host.start()] as const;
+    }
+
+    test.each([
+      ['takes the subnet away', OTHER, 'does not fit it'],
+      ['contains the address of this host', WIDE, 'lies inside the new Network'],
+      ['is invalid', '{"Network": 7}', 'is not valid'],
+    ])('one that %s: it goes on with the one before, too', async (_what, config, problem) => {
+      const [host, next] = await restarted(config);
+      await until(() => next.isHeld && host.engine?.routes.length === 2);
+      expect(problemsOf(next)).toContain(problem);
+      expect([networks(host), next.subnet]).toEqual([['10.5.0.0/16'], '10.5.1.0/24']);
+      expect(await leases(host)).toContain('10.5.1.0-24');
+    });
+
+    test('without etcd at first: the same', async () => {
+      const [host, next] = await restarted(OTHER, async ({ store }) => store.setAvailable(false));
+      await until(() => next.daemon.ready);
+      host.store.setAvailable(true);
+      await until(() => problemsOf(next).includes('does not fit it') && next.isHeld);
+      expect([networks(host), next.subnet]).toEqual([['10.5.0.0/16'], '10.5.1.0/24']);
+    });
+
+    test('and by force meanwhile: it leases one that fits', async () => {
+      const [host, next] = await restarted(OTHER, (host) => force(host, OTHER));
+      await until(() => next.isHeld);
+      expect([networks(host), next.subnet]).toEqual([['10.6.0.0/16'], '10.6.1.0/24']);
+    });
+
+    test('and its lease has expired: it comes anew, by what stands there', async () => {
+      const [host, next] = await restarted(OTHER, async (host) => {
+        const { store } = host;
+        for (const id of await store.living()) await store.revokeLease(id);
+      });
+      await until(() => next.isHeld);
+      expect([networks(host), next.subnet]).toEqual([['10.6.0.0/16'], '10.6.1.0/24']);
+    });
   });
 
   test('by force: the new subnet is leased first, the old key goes with it, and then the host follows', async () => {

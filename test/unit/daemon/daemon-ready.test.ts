@@ -30,3 +30,24 @@ test('without subnet.env nothing is connected: it is not ready before that is wr
   host.subnetFile = () => undefined;
   await until(() => daemon.ready);
 });
+
+test('what the kernel refuses of single hosts is a problem, and keeps nothing waiting for this one', async () => {
+  const host = await LoneHost.create();
+  host.links = () => {
+    throw new CorduroyError('host-in-part', 'still to do: route add 10.5.2.0/24', { retryable: true });
+  };
+  const { daemon } = host.start();
+  await until(() => daemon.ready);
+  expect(daemon.problems).toEqual(['still to do: route add 10.5.2.0/24']);
+  host.links = () => undefined;
+  await until(() => daemon.problems.length === 0);
+});
+
+test('without its links the host is not ready', async () => {
+  const host = await LoneHost.create();
+  host.links = fails('no device');
+  const { daemon } = host.start();
+  await until(() => daemon.problems.includes('no device'));
+  await until(() => host.engine !== undefined);
+  expect(daemon.ready).toBe(false);
+});

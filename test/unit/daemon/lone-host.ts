@@ -83,6 +83,8 @@ export class LoneHost {
   /** What the firewall, or the folder of subnet.env, does when it is to be changed. */
   firewall: () => void = () => undefined;
   subnetFile: () => void = () => undefined;
+  /** What the kernel says to links and routes, when they are to be changed. */
+  links: () => void = () => undefined;
   /** Milliseconds that the monotonic clock is ahead. */
   ahead = 0;
 
@@ -228,6 +230,7 @@ function kernelOf(host: LoneHost): HostKeeper {
     },
     ensureLinks: async (wish) => {
       if (textOf(wish) === applied) return;
+      host.links();
       host.wishes.push(wish);
       applied = textOf(wish);
     },

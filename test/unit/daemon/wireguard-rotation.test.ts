@@ -18,8 +18,11 @@ function stage({
   publishes = true,
   over = {} as object,
   get = async (): Promise<undefined> => undefined,
+  endsAt = Number.POSITIVE_INFINITY,
 } = {}) {
   const clock = { at: 0 };
+  const ending = new AbortController();
+  if (endsAt === 0) ending.abort();
   const keys = new WireguardKeys(temporaryFolder());
   const keyNow = () => keys.get([NAME]).get(NAME)?.publicKey ?? '';
   const held = {
@@ -50,7 +53,9 @@ function stage({
     now: () => clock.at,
     sleep: async (milliseconds) => {
       clock.at += milliseconds;
+      if (clock.at >= endsAt) ending.abort();
     },
+    signal: ending.signal,
   };
   return { rotate: () => rotateWireguardKey(daemon, parts), before: keyNow(), keyNow, hints, clock, log };
 }
@@ -91,6 +96,25 @@ test.each<[string, object, RegExp]>([
 ])('with %s nothing is touched', async (_what, over, message) => {
   const { rotate, before, keyNow, hints } = stage({ over });
   await expect(rotate()).rejects.toThrow(message);
+  expect([keyNow(), hints]).toEqual([before, []]);
+});
+
+test.each([20, 5000])(
+  'a daemon that ends after %i ms leaves the new key to the one that follows',
+  async (endsAt) => {
+    const { rotate, before, keyNow, hints } = stage({ publishes: false, endsAt });
+    await expect(rotate()).rejects.toMatchObject({
+      code: 'daemon-refused',
+      message: expect.stringMatching(/the new key \S{44} is on disk.* corduroy status$/),
+    });
+    expect(keyNow()).not.toBe(before);
+    expect(hints).toEqual([keyNow()]);
+  },
+);
+
+test('a daemon that has ended touches nothing any more', async () => {
+  const { rotate, before, keyNow, hints } = stage({ endsAt: 0 });
+  await expect(rotate()).rejects.toThrow(/the key of this host is still the one before/);
   expect([keyNow(), hints]).toEqual([before, []]);
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { lineReader, streamLines } from '../../../src/host/exec.ts';
+import { lineReader, run, streamLines } from '../../../src/host/exec.ts';
 
 describe('lineReader', () => {
   const read = (...chunks: string[]) => {
@@ -52,4 +52,11 @@ describe('streamLines', () => {
     setTimeout(() => ending.abort(), 100);
     expect(await streaming).toMatchObject({ lines: ['begun'], how: 'signal SIGKILL' });
   });
+});
+
+test('a command that is missing is said at once, and nothing waits for it any more', async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  const before = timers();
+  await expect(run('no-such-command-here', [], { timeout: 60_000 })).rejects.toThrow('cannot be started');
+  expect(timers()).toBe(before);
 });

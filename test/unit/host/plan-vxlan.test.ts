@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { planHost } from '../../../src/host/plan.ts';
+import { planVxlan } from '../../../src/host/plan-vxlan.ts';
 import type { HostState, VxlanLink, VxlanRemote } from '../../../src/host/state.ts';
 import { Ip } from '../../../src/net/ip.ts';
 import { converge, linesFor, link, OWN, route } from './planning.ts';
@@ -194,6 +195,24 @@ describe('the checksum of outer packets', () => {
       `ethtool -K corduroy.1 tx-checksum-ip-generic ${word}`,
     ]);
     expect(linesFor(wish({ txChecksum }), host)).toEqual([]);
+  });
+});
+
+describe('the checksum of outer packets on a host without ethtool', () => {
+  const tables = { neighbours: new Map(), fdb: new Map() };
+  const linesWith = (over: object, found: typeof tables | undefined) => {
+    const [link] = wish({ txChecksum: false, remotes: [], ...over }).links;
+    if (link?.kind !== 'vxlan') throw new Error('no vxlan link');
+    return planVxlan(link, found).offload;
+  };
+
+  test('is given up where that was only to be tried', () => {
+    expect(linesWith({ txChecksumOptional: true }, undefined)).toHaveLength(1);
+    expect(linesWith({ txChecksumOptional: true }, tables)).toEqual([]);
+  });
+
+  test('stays to be done where somebody has asked for it', () => {
+    expect(linesWith({ txChecksumOptional: false }, tables)).toHaveLength(1);
   });
 });
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isOurs } from '../../../src/host/ownership.ts';
-import { planHost, planRemoval } from '../../../src/host/plan.ts';
+import { planRemoval } from '../../../src/host/plan.ts';
 import { formatRoute, type HostState, type ObservedLink } from '../../../src/host/state.ts';
 import { blackhole, converge as bring, linesFor, link, OWN, route } from './planning.ts';
 import { parseAddress, SimulatedHost, type SimulatedRoute } from './simulated-host.ts';
@@ -167,7 +167,7 @@ describe('planHost', () => {
     ['no tunnel device', link('corduroy0', 'dummy')],
   ])('a foreign link of a wanted name is an error that says what to do: %s', (_what, foreign) => {
     const host = new SimulatedHost([foreign]);
-    expect(() => planHost(WANTED, host.observe(67), OWN)).toThrow(
+    expect(() => linesFor(WANTED, host)).toThrow(
       expect.objectContaining({
         code: 'foreign-object',
         retryable: true,

@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { passObstacles } from '../../../src/host/obstacles.ts';
 import type { Ownership } from '../../../src/host/ownership.ts';
 import { planHost } from '../../../src/host/plan.ts';
 import type { HostState, ObservedLink } from '../../../src/host/state.ts';
@@ -50,8 +51,12 @@ export function link(name: string, kind: string, alias = '', over: Partial<Obser
   };
 }
 
+/** @throws CorduroyError what is in the way */
 export function linesFor(wanted: HostState, host: SimulatedHost): string[] {
-  const { devices, ways } = planHost(wanted, host.observe(OWN.protocol), OWN);
+  const found = host.observe(OWN.protocol);
+  const { wanted: possible, obstacle } = passObstacles(wanted, found, OWN);
+  if (obstacle !== undefined) throw obstacle;
+  const { devices, ways } = planHost(possible, found, OWN);
   return [...devices, ...ways];
 }
 

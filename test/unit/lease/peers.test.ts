@@ -100,6 +100,9 @@ describe('selectPeers', () => {
     ['::', /none a host can have/],
     ['::1', /none a host can have/],
     ['ff02::1', /none a host can have/],
+    ['fe80::2', /none a host can have/],
+    ['::ffff:192.0.2.1', /none a host can have/],
+    ['::192.0.2.1', /none a host can have/],
     ['fd00:0:0:2::1', /inside the network/],
   ])('rejected: the public IPv6 address %s', (publicIpv6, reason) => {
     const both = JSON.stringify({ PublicIP: '192.0.2.2', PublicIPv6: publicIpv6 });
