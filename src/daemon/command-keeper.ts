@@ -130,8 +130,10 @@ export class CommandKeeper implements OperatorCommands {
       this.#halted = true;
       await this.#working;
       for (const old of planLeave(this.#record)) {
+        this.#requireOpen();
         if (old.command !== undefined && !this.#isUntried(old)) await this.#run(old, old.command);
       }
+      this.#requireOpen();
       this.#untried.clear();
       this.#record = emptyCommandRecord();
       this.#write();
@@ -149,6 +151,11 @@ export class CommandKeeper implements OperatorCommands {
     } finally {
       this.#starting = undefined;
     }
+  }
+
+  /** What is on record is left to the next daemon, or to `corduroy down`. @throws CorduroyError while this one ends */
+  #requireOpen(): void {
+    if (this.#closing) throw errorOf('corduroyd ends');
   }
 
   /** Never rejects. */

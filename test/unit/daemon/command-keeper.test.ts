@@ -312,6 +312,20 @@ describe('when the commands are left', () => {
     expect(host.done).toEqual(all);
   });
 
+  test('a daemon that ends while that waits for a command leaves it to corduroy down', async () => {
+    const host = new CommandHost();
+    const keeper = host.keeper();
+    const slow = host.command('add', 'a', 'sleep 1');
+    const peers = new Map([[`${PEERS}/a`, { added: slow, removed: host.command('remove', 'a') }]]);
+    await keeper.ensure(host.wish([], { peers }));
+    const starting = keeper.start(host.command('pre')).catch(messageOf);
+    await keeper.close();
+    expect(await starting).toBe('corduroyd ends');
+    expect(host.done).toEqual(['post', 'add a of a']);
+    const { ran, failures } = await leaveCommands(host.path);
+    expect([host.done, ran.length, failures]).toEqual([['remove a of a', 'down'], 2, []]);
+  });
+
   test('corduroy down does so from the record, and names what failed', async () => {
     const host = new CommandHost();
     const keeper = host.keeper();
