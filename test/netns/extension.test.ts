@@ -160,12 +160,8 @@ describe.skipIf(labObstacle())(`an overlay of the operator's own commands ${labO
     lab.lab.startDaemon(h1);
     await lab.lab.untilReady(h1);
     await setConfig({ Type: 'udp' });
-    await until(
-      'the commands are undone',
-      async () => !/10\.99\.0\.0|via 192\.0\.2\.[13] $/m.test(await routes(h2)),
-      20_000,
-    );
-    expect(count(h2, 'ShutdownCommand was run')).toBe(1);
+    await until('the commands are undone', async () => count(h2, 'ShutdownCommand was run') === 1, 20_000);
+    expect(await routes(h2)).not.toContain('10.99.0.0');
     await until('h2 has no route by the commands', async () => !/^10\.244\.\S+ via/m.test(await routes(h2)));
   });
 });

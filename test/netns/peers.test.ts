@@ -20,7 +20,7 @@ const PEERS = 999;
 /** The peer that changes. */
 const CHANGING = 500;
 /** Milliseconds: what a change brings about has happened by then. */
-const SETTLED = 500;
+const SETTLED = 2000;
 
 interface Subject {
   readonly name: string;

@@ -120,6 +120,8 @@ export class VmCluster {
   async untilReady(host: Vm): Promise<StatusDocument> {
     await until(`${host.name} is ready and has a peer`, async () => {
       const document = await this.#ask(host);
+      const { code } = await host.attempt(['pgrep', '-f', 'bin/corduroyd']);
+      if (code !== 0) throw new Error(`the daemon of ${host.name} has ended`);
       return document?.ready === true && document.peers.length === 1;
     }).catch(async (error: unknown) => {
       const problems = (await this.#ask(host))?.problems ?? [];
@@ -166,19 +168,23 @@ export class VmCluster {
     return answers.length > 0 && answers.every(Boolean);
   }
 
-  /** Pings from the container of each host to the other one, ten a second, until what it returns is called. */
-  async startPings(): Promise<() => Promise<string[]>> {
+  /**
+   * Pings from the container of each host to the other one, ten a second, until what it returns is called: that tells, for
+   * each host, how many were answered, and which before the last of these were not.
+   */
+  async startPings(): Promise<() => Promise<{ answered: number; lost: number[] }[]>> {
     const log = '/run/ping.log';
     for (const host of this.hosts) {
       const { lease } = await this.status(this.other(host));
       const [address = ''] = containerAddresses(lease?.subnets ?? []);
-      await host.start(log, ...IN_CONTAINER, 'ping', '-n', '-q', '-i', '0.1', '-W', '10', address);
+      await host.start(log, ...IN_CONTAINER, 'ping', '-n', '-i', '0.1', address);
     }
     return async () => {
       const end = `for pid in $(ip netns pids ${CONTAINER}); do kill -INT $pid; done`;
-      return await Promise.all(
+      const said = await Promise.all(
         this.hosts.map((host) => host.script(`${end}; sleep 1; cat ${log}; rm ${log}`)),
       );
+      return said.map(answersIn);
     };
   }
 
@@ -214,11 +220,12 @@ export class VmCluster {
   }
 
   /** `corduroy wireguard rotate` on a host; one whose etcd answers too slowly for it keeps its key, and is asked again. */
-  async rotate(host: Vm): Promise<string> {
+  async rotate(host: Vm, say: (line: string) => void): Promise<string> {
     for (;;) {
       const { code, stdout, stderr } = await host.attempt(['corduroy', 'wireguard', 'rotate']);
       if (code === 0) return stdout.trim();
       if (!stderr.includes('it answers too slowly')) throw new Error(`${host.name}: ${stderr}`);
+      say(`${host.name}: ${stderr.trim()}`);
     }
   }
 
@@ -226,6 +233,16 @@ export class VmCluster {
   async down(host: Vm): Promise<string> {
     await host.script(`ip netns delete ${CONTAINER}; ip link delete v${CONTAINER} 2>&- || true`);
     return await host.run('corduroy', 'down', '--release');
+  }
+
+  /** After a failure: whatever there is goes, so that the next test finds none of it. */
+  async clear(): Promise<void> {
+    for (const host of this.hosts) {
+      await host.script(
+        `ip netns delete ${CONTAINER} 2>&- || true; ip link delete v${CONTAINER} 2>&- || true`,
+      );
+      await host.attempt(['corduroy', 'down']);
+    }
   }
 
   /** What `corduroy down` has to leave as it was. */
@@ -267,6 +284,12 @@ async function makePayload(folder: string): Promise<string> {
   await makeDisk(disk, content);
   rmSync(content, { recursive: true });
   return disk;
+}
+
+function answersIn(text: string): { answered: number; lost: number[] } {
+  const answers = new Set([...text.matchAll(/ icmp_seq=(\d+) .*time=/g)].map(([, number]) => Number(number)));
+  const sent = Array.from({ length: Math.max(0, ...answers) }, (_, index) => index + 1);
+  return { answered: answers.size, lost: sent.filter((number) => !answers.has(number)) };
 }
 
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {

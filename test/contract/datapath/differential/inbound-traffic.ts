@@ -32,6 +32,8 @@ export interface Arriving {
 export const STRANGER_INDEX = 2;
 /** Segments that differ too often are never joined: this often one differs from what would follow on. */
 const DEVIATION = 0.12;
+/** Bytes of headers at the most: IPv6 with three extension headers of 40 together, TCP with all its options. */
+const HEADERS = 140;
 
 interface Flow {
   readonly family: Family;
@@ -212,7 +214,7 @@ export class InboundTraffic {
           tcp = { ...tcp, flags: random.between(0, 255) };
       }
     }
-    const payload = random.bytes(Math.min(size, this.#mtu - 120));
+    const payload = random.bytes(Math.min(size, this.#mtu - HEADERS));
     const made = flow.udp
       ? udpPacketOf(fields, flow.ports, payload, checksum)
       : tcpPacket(fields, { ...tcp, ...flow.ports }, payload, checksum);
@@ -233,7 +235,7 @@ export class InboundTraffic {
     const family = random.pick([4, 6] as const);
     const from = random.between(0, 1);
     const addresses = this.#addresses(family, from);
-    const largest = this.#mtu - 120;
+    const largest = this.#mtu - HEADERS;
     return {
       family,
       from,
