@@ -3,7 +3,7 @@ import { type Ownership, routeOwnership } from './ownership.ts';
 import { formatRoute, type ObservedHost, type RouteState } from './state.ts';
 
 /** Names of links that are deleted. */
-export interface Departures {
+interface Departures {
   /** Before these lines: their routes are gone by then. */
   readonly before: ReadonlySet<string>;
   /** After these lines: they take their routes along. */

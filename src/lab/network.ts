@@ -14,7 +14,7 @@ export interface Overlay {
 
 export const LAB_NETWORK = '10.244.0.0/16';
 /** Of unique local addresses (RFC 4193). */
-export const LAB_IPV6_NETWORK = 'fd00:10:244::/48';
+const LAB_IPV6_NETWORK = 'fd00:10:244::/48';
 
 /** The network config of a lab. */
 export function labConfig({ families = [4], network, ipv6Network, backend }: Overlay = {}): string {

@@ -6,7 +6,7 @@ import type { NodeId } from './node-record.ts';
 import { isFor } from './reservation.ts';
 
 /** Whom a lease may be of. */
-export interface Identity {
+interface Identity {
   readonly nodeId: NodeId;
   readonly hostName: string;
   readonly attributes: PublicAddresses;
