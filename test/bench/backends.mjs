@@ -2,13 +2,13 @@
 // Needs root and a build (make bench does both).
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { join } from 'node:path';
 import { BACKENDS, loadLabs, PLAIN, setUpLab } from './backends/labs.mjs';
 import { Figures, spreadOf } from './datapath/figures.mjs';
 import { COLUMNS, compileUdpLoad, MEASURES, othersShare, probe, take, warmUp } from './datapath/measures.mjs';
 import { removeEverything } from './datapath/processes.mjs';
 import { aligned } from './datapath/report.mjs';
+import { choice, count, readBenchOptions } from './options.mjs';
 
 const ids = BACKENDS.map(({ id }) => id);
 const HELP = `Usage: node test/bench/backends.mjs [options]
@@ -144,37 +144,14 @@ function rotated(list, by) {
 }
 
 function readOptions() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        rounds: { type: 'string', default: '5' },
-        seconds: { type: 'string', default: '2' },
-        backends: { type: 'string', default: ids.join(',') },
-        dist: { type: 'string', default: 'dist' },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
-      },
-    });
-    if (values.help) {
-      process.stdout.write(HELP);
-      process.exit(0);
-    }
-    if (process.getuid() !== 0) throw new Error('this needs root, for network namespaces: sudo make bench');
-    for (const option of ['rounds', 'seconds'])
-      if (!/^[1-9]\d{0,3}$/.test(values[option]))
-        throw new Error(`--${option} ${values[option]}: give a whole number from 1 to 9999`);
-    const chosen = values.backends.split(',').filter(Boolean);
-    const unknown = chosen.find((id) => !ids.includes(id));
-    if (unknown !== undefined) throw new Error(`--backends ${unknown}: choose from ${ids.join(', ')}`);
-    return {
-      ...values,
-      rounds: Number(values.rounds),
-      seconds: Number(values.seconds),
-      backends: chosen,
-      dist: resolve(values.dist),
-    };
-  } catch (error) {
-    process.stderr.write(`${error.message}\nSee: node test/bench/backends.mjs --help\n`);
-    process.exit(2);
-  }
+  return readBenchOptions({
+    script: 'backends.mjs',
+    help: HELP,
+    options: { rounds: '5', seconds: '2', backends: ids.join(',') },
+    read: ({ rounds, seconds, backends }) => ({
+      rounds: count('--rounds', rounds, 9999),
+      seconds: count('--seconds', seconds, 9999),
+      backends: choice('--backends', backends, ids),
+    }),
+  });
 }

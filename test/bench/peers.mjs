@@ -3,8 +3,6 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';
-import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import {
   foreignLease,
   MANY_PEERS_ADDRESS,
@@ -14,6 +12,7 @@ import {
 import { BACKENDS, loadLabs } from './backends/labs.mjs';
 import { spreadOf } from './datapath/figures.mjs';
 import { aligned } from './datapath/report.mjs';
+import { choice, count, readBenchOptions } from './options.mjs';
 
 const PREFIX = '/coreos.com/network';
 const PEERS_MAX = 2000;
@@ -152,40 +151,14 @@ function asText({ peers, rounds, machine }) {
 }
 
 function readOptions() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        peers: { type: 'string', default: '999' },
-        rounds: { type: 'string', default: '5' },
-        backends: { type: 'string', default: ids.join(',') },
-        dist: { type: 'string', default: 'dist' },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
-      },
-    });
-    if (values.help) {
-      process.stdout.write(HELP);
-      process.exit(0);
-    }
-    if (process.getuid() !== 0) throw new Error('this needs root, for network namespaces: sudo make bench');
-    const chosen = values.backends.split(',').filter(Boolean);
-    const unknown = chosen.find((id) => !ids.includes(id));
-    if (unknown !== undefined) throw new Error(`--backends ${unknown}: choose from ${ids.join(', ')}`);
-    return {
-      peers: count('--peers', values.peers, PEERS_MAX),
-      rounds: count('--rounds', values.rounds, 100),
-      backends: chosen,
-      dist: resolve(values.dist),
-      json: values.json,
-    };
-  } catch (error) {
-    process.stderr.write(`${error.message}\nSee: node test/bench/peers.mjs --help\n`);
-    process.exit(2);
-  }
-}
-
-function count(option, text, most) {
-  if (!/^[1-9]\d*$/.test(text) || Number(text) > most)
-    throw new Error(`${option} ${text}: give a whole number from 1 to ${most}`);
-  return Number(text);
+  return readBenchOptions({
+    script: 'peers.mjs',
+    help: HELP,
+    options: { peers: '999', rounds: '5', backends: ids.join(',') },
+    read: ({ peers, rounds, backends }) => ({
+      peers: count('--peers', peers, PEERS_MAX),
+      rounds: count('--rounds', rounds, 100),
+      backends: choice('--backends', backends, ids),
+    }),
+  });
 }

@@ -3,9 +3,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpus, loadavg, release } from 'node:os';
-import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { choice, count, readBenchOptions } from './options.mjs';
 import { loadBuild, NETWORK } from './scale/cluster.mjs';
 import { asText, promisesOf } from './scale/report.mjs';
 
@@ -75,46 +74,18 @@ async function measure() {
 }
 
 function readOptions() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        parts: { type: 'string', default: PARTS.join(',') },
-        peers: { type: 'string', default: '5000' },
-        rounds: { type: 'string', default: '3' },
-        seconds: { type: 'string', default: '15' },
-        'idle-seconds': { type: 'string', default: '60' },
-        hosts: { type: 'string', default: '1000' },
-        dist: { type: 'string', default: 'dist' },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
-      },
-    });
-    if (values.help) {
-      process.stdout.write(HELP);
-      process.exit(0);
-    }
-    if (process.getuid() !== 0) throw new Error('this needs root, for network namespaces: sudo make bench');
-    const parts = values.parts.split(',').filter(Boolean);
-    const unknown = parts.find((part) => !PARTS.includes(part));
-    if (unknown !== undefined) throw new Error(`--parts ${unknown}: choose from ${PARTS.join(', ')}`);
-    return {
-      parts,
-      peers: count('--peers', values.peers, 8000),
-      rounds: count('--rounds', values.rounds, 100),
-      seconds: count('--seconds', values.seconds, 600),
-      idleSeconds: count('--idle-seconds', values['idle-seconds'], 3600),
-      hosts: count('--hosts', values.hosts, 4000),
-      dist: resolve(values.dist),
-      json: values.json,
-    };
-  } catch (error) {
-    process.stderr.write(`${error.message}\nSee: node test/bench/scale.mjs --help\n`);
-    process.exit(2);
-  }
-}
-
-function count(option, text, most) {
-  if (!/^[1-9]\d*$/.test(text) || Number(text) > most)
-    throw new Error(`${option} ${text}: give a whole number from 1 to ${most}`);
-  return Number(text);
+  const defaults = { peers: '5000', rounds: '3', seconds: '15', 'idle-seconds': '60', hosts: '1000' };
+  return readBenchOptions({
+    script: 'scale.mjs',
+    help: HELP,
+    options: { parts: PARTS.join(','), ...defaults },
+    read: ({ parts, peers, rounds, seconds, 'idle-seconds': idleSeconds, hosts }) => ({
+      parts: choice('--parts', parts, PARTS),
+      peers: count('--peers', peers, 8000),
+      rounds: count('--rounds', rounds, 100),
+      seconds: count('--seconds', seconds, 600),
+      idleSeconds: count('--idle-seconds', idleSeconds, 3600),
+      hosts: count('--hosts', hosts, 4000),
+    }),
+  });
 }
